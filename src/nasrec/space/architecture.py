@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 from nasrec.errors import SpaceError
 from nasrec.space.operators import Branch, operator_info
@@ -55,11 +55,13 @@ class Block:
         for name in ("dense_inputs", "sparse_inputs"):
             object.__setattr__(self, name, _normal(name, getattr(self, name), int))
         for name in ("dense_dim", "sparse_dim"):
-            if not _is_int(getattr(self, name)) or getattr(self, name) < 1:
-                raise SpaceError(f"{name} must be a positive integer, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not _is_int(value) or value < 1:
+                raise SpaceError(f"{name} must be a positive integer, not {value!r}")
         for name in ("left", "right"):
-            if not _is_int(getattr(self, name)) or getattr(self, name) < 0:
-                raise SpaceError(f"{name} must name a source, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not _is_int(value) or value < 0:
+                raise SpaceError(f"{name} must name a source, not {value!r}")
         for name in ("dense_to_sparse", "sparse_to_dense"):
             if not isinstance(getattr(self, name), bool):
                 raise SpaceError(f"{name} must be true or false, not {getattr(self, name)!r}")
@@ -69,21 +71,38 @@ class Block:
         ops = self.dense_ops if branch == "dense" else self.sparse_ops
         return any(what in operator_info(op).reads for op in ops)
 
+    @property
+    def pair_is_ordered(self) -> bool:
+        """Whether exchanging `left` and `right` changes what some operator computes."""
+        infos = map(operator_info, self.dense_ops)
+        return any("pair" in info.reads and not info.symmetric for info in infos)
 
-def _is_int(value: object) -> bool:
+    @property
+    def connections_read(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Dense sources, sparse sources and pair, each as far as an operator reads it."""
+        pair: tuple[int, ...] = ()
+        if self.reads("pair"):
+            pair = (self.left, self.right)
+            if not self.pair_is_ordered:
+                pair = tuple(sorted(pair))
+        return self.dense_inputs if self.reads("dense") else (), self.sparse_inputs, pair
+
+
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _normal(name: str, values: object, kind: type) -> tuple[Any, ...]:
     """Sorted and distinct, checked to be a non-empty sequence of `kind`."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
         raise SpaceError(f"{name} must be a list, not {values!r}")
     items = list(values)
     if not items:
         raise SpaceError(f"{name} is empty; every block needs at least one")
     for item in items:
-        if not isinstance(item, kind) or isinstance(item, bool) or (kind is int and item < 0):
-            raise SpaceError(f"{name} holds {item!r}, which is not a valid entry")
+        if not (isinstance(item, str) if kind is str else _is_int(item) and item >= 0):
+            told = "an operator's name" if kind is str else "the number of a source"
+            raise SpaceError(f"{name} holds {item!r}, which is not {told}")
     return tuple(sorted(set(items)))
 
 
@@ -157,16 +176,14 @@ class Architecture:
         for i, item in enumerate(data, start=1):
             if not isinstance(item, Mapping):
                 raise SpaceError("a block must be a mapping", where=f"block {i}")
-            if wrong := sorted(set(item) - known):
+            if wrong := sorted(set(item) - known, key=str):
                 raise SpaceError(f"unknown key {wrong[0]!r}", where=f"block {i}")
             if missing := sorted(needed - set(item)):
                 raise SpaceError(f"key {missing[0]!r} is missing", where=f"block {i}")
             try:
                 blocks.append(Block(**item))
             except SpaceError as error:
-                raise SpaceError(
-                    error.what, where=f"block {i}", mend=error.mend
-                ) from None
+                raise SpaceError(error.what, where=f"block {i}", mend=error.mend) from None
         return cls(tuple(blocks))
 
     def to_dict(self) -> dict[str, Any]:
@@ -240,8 +257,7 @@ class Architecture:
                 spelt["dense_inputs"] = sorted(name_of[s] for s in block.dense_inputs)
             if block.reads("pair"):
                 pair = [name_of[block.left], name_of[block.right]]
-                binary = [operator_info(op) for op in block.dense_ops]
-                if all(op.symmetric for op in binary if "pair" in op.reads):
+                if not block.pair_is_ordered:
                     pair.sort()
                 spelt["pair"] = pair
         if live.sparse:
@@ -270,9 +286,7 @@ class Architecture:
 
         def text(order: Iterable[int]) -> str:
             number = {0: 0} | {block: new for new, block in enumerate(order, start=1)}
-            return json.dumps(
-                [self._spell_block(i, number) for i in number if i], sort_keys=True
-            )
+            return json.dumps([self._spell_block(i, number) for i in number if i], sort_keys=True)
 
         return min(
             text(itertools.chain.from_iterable(choice))
