@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, TypeGuard
 
 from nasrec.errors import SpaceError
+from nasrec.space.canonical import network_text
 from nasrec.space.operators import Branch, operator_info
 
 
@@ -94,16 +94,15 @@ def _is_int(value: object) -> TypeGuard[int]:
 
 def _normal(name: str, values: object, kind: type) -> tuple[Any, ...]:
     """Sorted and distinct, checked to be a non-empty sequence of `kind`."""
-    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+    if not isinstance(values, tuple | list):
         raise SpaceError(f"{name} must be a list, not {values!r}")
-    items = list(values)
-    if not items:
+    if not values:
         raise SpaceError(f"{name} is empty; every block needs at least one")
-    for item in items:
+    for item in values:
         if not (isinstance(item, str) if kind is str else _is_int(item) and item >= 0):
             told = "an operator's name" if kind is str else "the number of a source"
             raise SpaceError(f"{name} holds {item!r}, which is not {told}")
-    return tuple(sorted(set(items)))
+    return tuple(sorted(set(values)))
 
 
 @dataclass(frozen=True)
@@ -245,62 +244,4 @@ class Architecture:
 
         Stable across processes and versions of Python.
         """
-        return hashlib.sha256(self._network().encode()).hexdigest()
-
-    def _spell_block(self, i: int, name_of: Mapping[int, Any]) -> dict[str, Any]:
-        """What block i computes, with its sources written as `name_of` says."""
-        block, live = self.blocks[i - 1], self.live[i - 1]
-        spelt: dict[str, Any] = {}
-        if live.dense:
-            spelt["dense"] = [list(block.dense_ops), block.dense_dim]
-            if block.reads("dense"):
-                spelt["dense_inputs"] = sorted(name_of[s] for s in block.dense_inputs)
-            if block.reads("pair"):
-                pair = [name_of[block.left], name_of[block.right]]
-                if not block.pair_is_ordered:
-                    pair.sort()
-                spelt["pair"] = pair
-        if live.sparse:
-            spelt["sparse"] = [list(block.sparse_ops), block.sparse_dim]
-        if live.sparse or (live.dense and block.reads("sparse")):
-            spelt["sparse_inputs"] = sorted(name_of[s] for s in block.sparse_inputs)
-        spelt["mergers"] = [live.dense_to_sparse, live.sparse_to_dense]
-        return spelt
-
-    def _network(self) -> str:
-        """Canonical text of the live network, blind to the numbering of its blocks.
-
-        Blocks are coloured by what they compute and from what (a Merkle tree down to the raw
-        input) and numbered by depth and colour. Only twins, blocks of one colour, leave a choice;
-        of all their orders the smallest text is taken.
-        """
-        colour, depth = {0: "input"}, {0: 0}
-        for i in self.live_blocks:
-            spelt = self._spell_block(i, colour)
-            colour[i] = hashlib.sha256(json.dumps(spelt, sort_keys=True).encode()).hexdigest()
-            depth[i] = 1 + max((depth[s] for s in self._live_sources(i)), default=0)
-        ordered = sorted(self.live_blocks, key=lambda i: (depth[i], colour[i]))
-        groups = [
-            list(twins) for _, twins in itertools.groupby(ordered, lambda i: (depth[i], colour[i]))
-        ]
-
-        def text(order: Iterable[int]) -> str:
-            number = {0: 0} | {block: new for new, block in enumerate(order, start=1)}
-            return json.dumps([self._spell_block(i, number) for i in number if i], sort_keys=True)
-
-        return min(
-            text(itertools.chain.from_iterable(choice))
-            for choice in itertools.product(*(itertools.permutations(g) for g in groups))
-        )
-
-    def _live_sources(self, i: int) -> set[int]:
-        """Sources that block i's live parts read."""
-        block, live = self.blocks[i - 1], self.live[i - 1]
-        sources: set[int] = set()
-        if live.dense and block.reads("dense"):
-            sources.update(block.dense_inputs)
-        if live.dense and block.reads("pair"):
-            sources.update((block.left, block.right))
-        if live.sparse or (live.dense and block.reads("sparse")):
-            sources.update(block.sparse_inputs)
-        return sources
+        return hashlib.sha256(network_text(self).encode()).hexdigest()

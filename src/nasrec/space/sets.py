@@ -51,6 +51,8 @@ def draw_set(
     """A non-empty set of 0 … n-1 as a sorted tuple: its size by `rule`, then uniform."""
     if n == 1:
         return (0,)
+    if limit == 1:
+        return (draw_one(n, rng),)
     cumulative = _cumulative_sizes(n, limit, rule)
     missing = 1 + bisect(cumulative, rng.random() * cumulative[-1])
     chosen = []
