@@ -1,0 +1,23 @@
+"""What a model computes: operators, networks, shared weights, costs, hand-made models."""
+
+from nasrec.nn.baselines import BASELINES, build_baseline
+from nasrec.nn.cost import Cost, cost, count_dense_weights, count_weights
+from nasrec.nn.inputs import Inputs, ModelOptions
+from nasrec.nn.network import NASRecNet
+from nasrec.nn.operators import Operator, register
+from nasrec.nn.shared import SharedWeights
+
+__all__ = [
+    "BASELINES",
+    "Cost",
+    "Inputs",
+    "ModelOptions",
+    "NASRecNet",
+    "Operator",
+    "SharedWeights",
+    "build_baseline",
+    "cost",
+    "count_dense_weights",
+    "count_weights",
+    "register",
+]

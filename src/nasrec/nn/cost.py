@@ -1,0 +1,67 @@
+"""What an architecture costs, counted without building its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from nasrec.nn.inputs import Inputs, ModelOptions
+from nasrec.nn.network import NASRecNet
+from nasrec.nn.parameters import shapes_only
+from nasrec.space.architecture import Architecture
+
+BYTES_PER_WEIGHT = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Costs of one architecture on given columns.
+
+    Attributes:
+        weights: weights of all parts, dead ones included, embeddings excluded.
+        live_weights: weights that get a gradient from the logit; what a model stores.
+        madds: multiply-adds a row of all parts: matrix products, no element-wise work.
+        live_madds: multiply-adds a row of what is computed.
+        live_blocks: numbers, from 1, of the blocks that reach the logit.
+        embedding_weights: weights of the embedding tables.
+        bytes: size of a stored model: live and embedding weights in 32-bit floats.
+    """
+
+    weights: int
+    live_weights: int
+    madds: int
+    live_madds: int
+    live_blocks: tuple[int, ...]
+    embedding_weights: int
+    bytes: int
+
+
+def cost(architecture: Architecture, inputs: Inputs, options: ModelOptions | None = None) -> Cost:
+    """Count an architecture's weights, multiply-adds and bytes."""
+    live, everything = (
+        NASRecNet(architecture, inputs, options, prune=prune, source=shapes_only)
+        for prune in (True, False)
+    )
+    embedding = count_weights(live) - count_dense_weights(live)
+    return Cost(
+        weights=count_dense_weights(everything),
+        live_weights=count_dense_weights(live),
+        madds=everything.madds,
+        live_madds=live.madds,
+        live_blocks=architecture.live_blocks,
+        embedding_weights=embedding,
+        bytes=BYTES_PER_WEIGHT * count_weights(live),
+    )
+
+
+def count_weights(model: nn.Module) -> int:
+    """All weights of a model, embeddings included."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def count_dense_weights(model: nn.Module) -> int:
+    """Weights of a model outside its embedding tables."""
+    return sum(
+        p.numel() for name, p in model.named_parameters() if not name.startswith("embedding.")
+    )

@@ -1,0 +1,44 @@
+"""Embedding tables of all categorical columns as one weight."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasrec.nn.inputs import Inputs
+from nasrec.nn.parameters import Axis, Maker
+
+
+class EmbeddingTable(nn.Module):
+    """One row of width E for each id of each column, all tables stacked in one weight.
+
+    The gradient of the weight is a sparse tensor, so a training step costs what its batch touches,
+    whatever the vocabulary.
+
+    Shapes: ids (B, F) integers, `0 <= ids[:, f] < vocabulary[f]`, to (B, F, E).
+    """
+
+    def __init__(self, inputs: Inputs, dim: int, cap: int | None, make: Maker) -> None:
+        super().__init__()
+        self.dim = dim
+        self.rows = tuple(min(v, cap) if cap else v for v in inputs.vocabulary)
+        self.capped = self.rows != inputs.vocabulary
+        starts = [0, *itertools.accumulate(self.rows)]
+        self.register_buffer("starts", torch.tensor(starts[:-1]), persistent=False)
+        self.register_buffer("sizes", torch.tensor(self.rows, dtype=torch.int64), persistent=False)
+
+        def xavier_normal(weight: Tensor, generator: torch.Generator) -> None:
+            for a, b in itertools.pairwise(starts):
+                std = math.sqrt(2 / (b - a + dim))
+                weight[a:b].normal_(0, std, generator=generator)
+
+        self.weight = make("weight", Axis.fixed(starts[-1]), Axis.fixed(dim), init=xavier_normal)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if self.capped:
+            ids = ids % self.sizes
+        return F.embedding(ids + self.starts, self.weight, sparse=True)

@@ -1,0 +1,73 @@
+"""What a model is told of its data and its make: no data set's name, no search space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nasrec.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The columns a model reads.
+
+    Attributes:
+        dense: number of numeric columns, 0 or more.
+        vocabulary: for each categorical column its number of ids, the unknown id 0 included.
+    """
+
+    dense: int
+    vocabulary: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        if self.dense < 0 or any(v < 1 for v in self.vocabulary):
+            raise ConfigError(f"columns cannot be counted: {self}")
+        if not self.dense and not self.vocabulary:
+            raise ConfigError(
+                "a model needs at least one dense or categorical column",
+                mend="give some column of the schema the role dense or categorical",
+            )
+
+    @property
+    def sparse(self) -> int:
+        """Number of categorical columns."""
+        return len(self.vocabulary)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How models are made, the same for every architecture that is compared.
+
+    Attributes:
+        embedding_dim: embedding width dim_s (paper: 16).
+        heads: attention heads (released code: 8).
+        merger_tokens: tokens K that a dense-to-sparse merger adds (released code: 8).
+        layer_norm: LayerNorm in every operator. The paper's supernet has it, its final models
+            do not.
+        attention_gain: initial gain of the attention layer's two LayerNorms (released code: 0.17).
+        embedding_cap: most rows an embedding table may have; ids beyond are folded by modulo
+            (paper: 500,000 during the search, none in the final training). None: no cap.
+        hidden: widths of the hidden layers of the hand-made models.
+    """
+
+    embedding_dim: int = 16
+    heads: int = 8
+    merger_tokens: int = 8
+    layer_norm: bool = True
+    attention_gain: float = 0.17
+    embedding_cap: int | None = None
+    hidden: tuple[int, ...] = (400, 400)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("embedding_dim", "heads", "merger_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.embedding_dim % self.heads:
+            raise ConfigError(
+                f"embedding_dim {self.embedding_dim} is no multiple of heads {self.heads}",
+                mend="choose a number of heads that divides the embedding width",
+            )
+        if self.embedding_cap is not None and self.embedding_cap < 1:
+            raise ConfigError(f"embedding_cap must be at least 1, not {self.embedding_cap}")

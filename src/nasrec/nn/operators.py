@@ -1,0 +1,404 @@
+"""The operators and mergers of a choice block (method: paper section 3).
+
+Legend of shape suffixes: B batch, D dense width, E embedding width, N tokens, K merger tokens.
+Sparse tensors lie as (B, E, N): an FC along the field axis and its LayerNorm then act on the last
+axis and need no transposes.
+
+A block's sparse input is a mapping from *parts* to tensors. Source j gives the part "j" (its own
+tokens) and, if its dense-to-sparse merger is on, the part "j+" (the merger's tokens), so that a
+slab of shared weight means the same tokens whatever their number. A dense part is a source, "j".
+
+Adding an operator is one class with `info`, marked `@register`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasrec.errors import SpaceError
+from nasrec.nn.inputs import ModelOptions
+from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
+from nasrec.space import operators as declared
+from nasrec.space.operators import OperatorInfo, declare
+
+Parts = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The widths an operator is built for.
+
+    Attributes:
+        dense: width of each part of the concatenated dense input.
+        sparse: tokens of each part of the concatenated sparse input.
+        left: width of the left source.
+        right: width of the right source.
+        pair_limit: greatest width a left or right source can have in this block.
+        left_name: the part the left source is.
+        out: dim_d for a dense operator, N_s for a sparse one.
+    """
+
+    dense: Mapping[str, Axis]
+    sparse: Mapping[str, Axis]
+    left: Axis
+    right: Axis
+    pair_limit: int
+    left_name: str
+    out: Axis
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an operator is given: parts (B, D) of the dense, (B, E, N) of the sparse input."""
+
+    dense: Parts
+    sparse: Parts
+    left: Tensor | None = None
+    right: Tensor | None = None
+
+
+class Linear(nn.Module):
+    """y = Σ_j W_j x_j (+ b) on the last axis, with one slab of weight for each part j."""
+
+    def __init__(self, parts: Mapping[str, Axis], out: Axis, bias: bool, make: Maker) -> None:
+        super().__init__()
+        self.fan_in = sum(axis.size for axis in parts.values())
+        self.fan_out = out.size
+        slabs = make.child("weight")
+        self.weight = nn.ParameterDict(
+            {
+                # A shared slab is initialised by its own full shape, whichever parts are joined.
+                name: slabs(
+                    name,
+                    out,
+                    axis,
+                    init=xavier_uniform(
+                        axis.limit if axis.limit > axis.size else self.fan_in, out.limit
+                    ),
+                )
+                for name, axis in parts.items()
+            }
+        )
+        self.bias = make("bias", out, init=constant(0)) if bias else None
+
+    def forward(self, parts: Parts) -> Tensor:
+        (first, weight), *others = ((parts[name], w) for name, w in self.weight.items())
+        y = F.linear(first, weight, self.bias)
+        if others:
+            shape, y = y.shape, y.flatten(0, -2)
+            for x, weight in others:
+                y = torch.addmm(y, x.flatten(0, -2), weight.t())
+            y = y.view(shape)
+        return y
+
+    @property
+    def madds(self) -> int:
+        """Multiply-adds for one vector."""
+        return self.fan_in * self.fan_out
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last axis, of the chosen width."""
+
+    def __init__(self, width: Axis, make: Maker, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = make("weight", width, init=constant(gain))
+        self.bias = make("bias", width, init=constant(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+
+
+class Projection(nn.Module):
+    """Linear, then LayerNorm; without LayerNorm the linear has a bias instead."""
+
+    def __init__(self, parts: Mapping[str, Axis], out: Axis, layer_norm: bool, make: Maker) -> None:
+        super().__init__()
+        self.linear = Linear(parts, out, bias=not layer_norm, make=make.child("linear"))
+        self.norm = LayerNorm(out, make.child("norm")) if layer_norm else nn.Identity()
+        self.madds = self.linear.madds
+
+    def forward(self, parts: Parts) -> Tensor:
+        y: Tensor = self.norm(self.linear(parts))
+        return y
+
+
+class Operator(nn.Module):
+    """Base of all operators. A subclass sets `info` and, after construction, `madds`.
+
+    Attributes:
+        info: what search spaces know of it.
+        madds: multiply-adds for one row, element-wise work not counted.
+    """
+
+    info: ClassVar[OperatorInfo]
+    madds: int
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__()
+
+    def forward(self, x: Reading) -> Tensor:
+        """Dense operators give (B, dim_d), sparse ones (B, E, N_s)."""
+        raise TypeError(f"{type(self).__name__} does not say what it computes")
+
+
+OPERATORS: dict[str, type[Operator]] = {}
+
+
+def register(operator: type[Operator]) -> type[Operator]:
+    """Make an operator available to search spaces and networks, under `operator.info.name`."""
+    declare(operator.info)
+    OPERATORS[operator.info.name] = operator
+    return operator
+
+
+def operator_class(name: str) -> type[Operator]:
+    """The class of a registered operator."""
+    if name not in OPERATORS:
+        raise SpaceError(
+            f"operator {name!r} is declared but nothing computes it",
+            mend="decorate its class with nasrec.nn.operators.register",
+        )
+    return OPERATORS[name]
+
+
+@register
+class FullyConnected(Operator):
+    """ReLU(LN(X_d W)): (B, Σ D) to (B, dim_d)."""
+
+    info = declared.FC
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        self.project = Projection(
+            widths.dense, widths.out, options.layer_norm, make.child("project")
+        )
+        self.madds = self.project.madds
+
+    def forward(self, x: Reading) -> Tensor:
+        return F.relu(self.project(x.dense))
+
+
+class _Binary(Operator):
+    """Common to Sum and Sigmoid Gating: fit the wider width to dim_d, then LayerNorm."""
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        self.wide = Axis(max(widths.left.size, widths.right.size), widths.pair_limit)
+        self.fit: Linear | None = None
+        self.madds = 0
+        if self.wide.size != widths.out.size:
+            self.fit = Linear(
+                {"pair": self.wide},
+                widths.out,
+                bias=self.fit_bias(options),
+                make=make.child("fit"),
+            )
+            self.madds = self.fit.madds
+        self.norm = (
+            LayerNorm(widths.out, make.child("norm")) if options.layer_norm else nn.Identity()
+        )
+
+    @staticmethod
+    def fit_bias(options: ModelOptions) -> bool:
+        return not options.layer_norm
+
+    def finish(self, x_BD: Tensor) -> Tensor:
+        x_BD = _pad(x_BD, self.wide.size)
+        y: Tensor = self.norm(x_BD if self.fit is None else self.fit({"pair": x_BD}))
+        return y
+
+
+def _pad(x_BD: Tensor, width: int) -> Tensor:
+    return x_BD if x_BD.shape[1] == width else F.pad(x_BD, (0, width - x_BD.shape[1]))
+
+
+@register
+class SigmoidGating(_Binary):
+    """LN(fit(sigmoid(left W + b) * right)), the narrower one zero-padded: to (B, dim_d)."""
+
+    info = declared.SIGMOID_GATING
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        self.left_name = widths.left_name
+        self.gate = Linear(
+            {self.left_name: self.wide}, self.wide, bias=True, make=make.child("gate")
+        )
+        self.madds += self.gate.madds
+
+    @staticmethod
+    def fit_bias(options: ModelOptions) -> bool:
+        return True
+
+    def forward(self, x: Reading) -> Tensor:
+        assert x.left is not None and x.right is not None
+        left, right = _pad(x.left, self.wide.size), _pad(x.right, self.wide.size)
+        return self.finish(torch.sigmoid(self.gate({self.left_name: left})) * right)
+
+
+@register
+class Sum(_Binary):
+    """LN(fit(left + right)), the narrower one zero-padded: to (B, dim_d)."""
+
+    info = declared.SUM
+
+    def forward(self, x: Reading) -> Tensor:
+        assert x.left is not None and x.right is not None
+        return self.finish(_pad(x.left, self.wide.size) + _pad(x.right, self.wide.size))
+
+
+def inner_tokens(dim: int) -> int:
+    """Tokens whose pairwise products number about `dim`: round(√(2 dim))."""
+    return round(math.sqrt(2 * dim))
+
+
+@register
+class DotProduct(Operator):
+    """Operator-balanced interaction: pairwise products of few tokens (paper section 3.3).
+
+    The dense input becomes one token, the sparse input is projected along the field axis to
+    round(√(2 dim_d)) tokens; products of different tokens (strict triangle) are fitted to dim_d.
+    """
+
+    info = declared.DOT_PRODUCT
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        width = Axis.fixed(options.embedding_dim)
+        self.token: Projection | None = None
+        if sum(axis.size for axis in widths.dense.values()) != width.size:
+            self.token = Projection(widths.dense, width, options.layer_norm, make.child("token"))
+        inner = widths.out.map(inner_tokens)
+        self.tokens = Projection(widths.sparse, inner, options.layer_norm, make.child("tokens"))
+        count = inner.size + 1
+        pairs = inner.map(lambda n: n * (n + 1) // 2)
+        self.fit: Linear | None = None
+        if pairs.size != widths.out.size:
+            self.fit = Linear(
+                {"pairs": pairs}, widths.out, bias=not options.layer_norm, make=make.child("fit")
+            )
+        self.norm = (
+            LayerNorm(widths.out, make.child("norm")) if options.layer_norm else nn.Identity()
+        )
+        # Row-major order of the lower triangle: fewer tokens use a prefix of the pairs of more.
+        rows, columns = torch.tril_indices(count, count, -1)
+        self.register_buffer("triangle", rows * count + columns, persistent=False)
+        self.madds = (
+            (self.token.madds if self.token else 0)
+            + self.tokens.madds * width.size
+            + count * count * width.size
+            + (self.fit.madds if self.fit else 0)
+        )
+
+    def forward(self, x: Reading) -> Tensor:
+        token_BE = self.token(x.dense) if self.token else torch.cat(list(x.dense.values()), 1)
+        tokens_BEN = torch.cat([token_BE.unsqueeze(2), self.tokens(x.sparse)], 2)
+        products_BNN = tokens_BEN.transpose(1, 2) @ tokens_BEN
+        pairs_BP = products_BNN.flatten(1).index_select(1, self.triangle)
+        y: Tensor = self.norm(pairs_BP if self.fit is None else self.fit({"pairs": pairs_BP}))
+        return y
+
+
+@register
+class ExtendedFC(Operator):
+    """EFC: ReLU(LN(X_s W)) along the field axis: (B, E, Σ N) to (B, E, N_s)."""
+
+    info = declared.EFC
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        self.project = Projection(
+            widths.sparse, widths.out, options.layer_norm, make.child("project")
+        )
+        self.madds = self.project.madds * options.embedding_dim
+
+    def forward(self, x: Reading) -> Tensor:
+        return F.relu(self.project(x.sparse))
+
+
+@register
+class Attention(Operator):
+    """Project the field axis to N_s tokens, then one Transformer encoder layer (post-norm).
+
+    Q = K = V are the projected tokens; the feed-forward has width E and ReLU. The layer's linears
+    always have a bias and its two LayerNorms always stay (released code).
+    """
+
+    info = declared.ATTENTION
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        width, self.heads = Axis.fixed(options.embedding_dim), options.heads
+        triple = Axis.fixed(3 * width.size)
+        self.project = Projection(
+            widths.sparse, widths.out, options.layer_norm, make.child("project")
+        )
+
+        def linear(name: str, out: Axis) -> Linear:
+            return Linear({"x": width}, out, bias=True, make=make.child(name))
+
+        self.qkv = linear("qkv", triple)
+        self.mix = linear("mix", width)
+        self.norm1 = LayerNorm(width, make.child("norm1"), options.attention_gain)
+        self.up, self.down = linear("up", width), linear("down", width)
+        self.norm2 = LayerNorm(width, make.child("norm2"), options.attention_gain)
+        tokens, E = widths.out.size, width.size
+        self.madds = self.project.madds * E + tokens * (6 * E * E + 2 * tokens * E)
+
+    def forward(self, x: Reading) -> Tensor:
+        x_BNE = self.project(x.sparse).transpose(1, 2).contiguous()
+        B, N, E = x_BNE.shape
+        qkv = self.qkv({"x": x_BNE}).view(B, N, 3, self.heads, E // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, N, E)
+        x_BNE = self.norm1(x_BNE + self.mix({"x": mixed}))
+        x_BNE = self.norm2(x_BNE + self.down({"x": F.relu(self.up({"x": x_BNE}))}))
+        return x_BNE.transpose(1, 2).contiguous()
+
+
+class DenseToSparse(nn.Module):
+    """Merger: (B, dim_d) to K more tokens, (B, E, K); no projection where dim_d = K·E."""
+
+    def __init__(self, dense: Axis, options: ModelOptions, make: Maker) -> None:
+        super().__init__()
+        self.shape = (options.embedding_dim, options.merger_tokens)
+        out = Axis.fixed(math.prod(self.shape))
+        self.project: Projection | None = None
+        if dense.size != out.size:
+            self.project = Projection(
+                {"dense": dense}, out, options.layer_norm, make.child("project")
+            )
+        self.madds = self.project.madds if self.project else 0
+
+    def forward(self, dense_BD: Tensor) -> Tensor:
+        y = self.project({"dense": dense_BD}) if self.project else dense_BD
+        return y.unflatten(1, self.shape)
+
+
+class SparseToDense(nn.Module):
+    """Merger: FM pooling (Σ_n x_n)² − Σ_n x_n² of (B, E, N), to (B, dim_d).
+
+    Where dim_d equals E there is neither projection nor LayerNorm (released code).
+    """
+
+    def __init__(self, dense: Axis, options: ModelOptions, make: Maker) -> None:
+        super().__init__()
+        width = Axis.fixed(options.embedding_dim)
+        self.project: Projection | None = None
+        if dense.size != width.size:
+            self.project = Projection(
+                {"pooled": width}, dense, options.layer_norm, make.child("project")
+            )
+        self.madds = self.project.madds if self.project else 0
+
+    def forward(self, sparse_BEN: Tensor) -> Tensor:
+        pooled_BE = sparse_BEN.sum(2).square() - sparse_BEN.square().sum(2)
+        return self.project({"pooled": pooled_BE}) if self.project else pooled_BE
