@@ -28,6 +28,8 @@ class EmbeddingTable(nn.Module):
         self.rows = tuple(min(v, cap) if cap else v for v in inputs.vocabulary)
         self.capped = self.rows != inputs.vocabulary
         starts = [0, *itertools.accumulate(self.rows)]
+        self.starts: Tensor
+        self.sizes: Tensor
         self.register_buffer("starts", torch.tensor(starts[:-1]), persistent=False)
         self.register_buffer("sizes", torch.tensor(self.rows, dtype=torch.int64), persistent=False)
 

@@ -6,8 +6,9 @@ N tokens, H width of what the last FC reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,6 @@ from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import (
     DenseToSparse,
     Operator,
-    Parts,
     Reading,
     SparseToDense,
     Widths,
@@ -135,7 +135,7 @@ class ChoiceBlock(nn.Module):
     def madds(self) -> int:
         """Multiply-adds for one row."""
         parts = [*self.dense.values(), *self.sparse.values(), self.to_sparse, self.to_dense]
-        return sum(part.madds for part in parts if part is not None)
+        return sum(cast("Operator", part).madds for part in parts if part is not None)
 
 
 def _sum(tensors: list[Tensor]) -> Tensor | None:
@@ -253,7 +253,8 @@ class NASRecNet(nn.Module):
     @property
     def madds(self) -> int:
         """Multiply-adds for one row: matrix products, no embedding, no element-wise work."""
-        return sum(block.madds for block in self.blocks.values()) + self.head.madds
+        blocks = cast("Iterable[ChoiceBlock]", self.blocks.values())
+        return sum(block.madds for block in blocks) + self.head.madds
 
 
 def _everything(block: Block) -> LiveBlock:

@@ -290,6 +290,7 @@ class DotProduct(Operator):
         )
         # Row-major order of the lower triangle: fewer tokens use a prefix of the pairs of more.
         rows, columns = torch.tril_indices(count, count, -1)
+        self.triangle: Tensor
         self.register_buffer("triangle", rows * count + columns, persistent=False)
         self.madds = (
             (self.token.madds if self.token else 0)
@@ -361,7 +362,8 @@ class Attention(Operator):
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, N, E)
         x_BNE = self.norm1(x_BNE + self.mix({"x": mixed}))
         x_BNE = self.norm2(x_BNE + self.down({"x": F.relu(self.up({"x": x_BNE}))}))
-        return x_BNE.transpose(1, 2).contiguous()
+        y: Tensor = x_BNE.transpose(1, 2).contiguous()
+        return y
 
 
 class DenseToSparse(nn.Module):
@@ -379,8 +381,8 @@ class DenseToSparse(nn.Module):
         self.madds = self.project.madds if self.project else 0
 
     def forward(self, dense_BD: Tensor) -> Tensor:
-        y = self.project({"dense": dense_BD}) if self.project else dense_BD
-        return y.unflatten(1, self.shape)
+        y: Tensor = self.project({"dense": dense_BD}) if self.project else dense_BD
+        return y.view(-1, *self.shape)
 
 
 class SparseToDense(nn.Module):

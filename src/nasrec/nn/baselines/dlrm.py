@@ -33,6 +33,7 @@ class DLRM(nn.Module):
         )
         vectors = inputs.sparse + bool(inputs.dense)
         rows, columns = torch.tril_indices(vectors, vectors, -1)
+        self.triangle: Tensor
         self.register_buffer("triangle", rows * vectors + columns, persistent=False)
         beside = width if inputs.dense else inputs.sparse * width
         self.top = Perceptron((beside + len(rows), *options.hidden, 1), make.child("top"))

@@ -28,4 +28,5 @@ class LogisticRegression(nn.Module):
         self.madds = inputs.dense
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
-        return self.embedding(sparse).sum((1, 2)) + torch.addmv(self.bias, dense, self.weight)
+        one_hot: Tensor = self.embedding(sparse).sum((1, 2))
+        return one_hot + torch.addmv(self.bias, dense, self.weight)
