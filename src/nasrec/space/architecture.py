@@ -196,6 +196,8 @@ class Architecture:
             data = json.loads(text)
         except json.JSONDecodeError as error:
             raise SpaceError(f"not valid JSON: {error}") from None
+        except RecursionError:
+            raise SpaceError("not valid JSON: nested too deeply") from None
         return cls.from_dict(data)
 
     def to_json(self) -> str:

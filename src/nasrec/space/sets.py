@@ -53,14 +53,13 @@ def draw_set(
         return (0,)
     if limit == 1:
         return (draw_one(n, rng),)
+    uniform = rng.random(n + 1).tolist()  # one call: calls are most of the cost
     cumulative = _cumulative_sizes(n, limit, rule)
-    missing = 1 + bisect(cumulative, rng.random() * cumulative[-1])
+    missing = 1 + bisect(cumulative, uniform[n] * cumulative[-1])
     chosen = []
     for item in range(n):
         # Selection sampling: each item is taken with (still missing) / (still to come).
-        if rng.random() * (n - item) < missing:
+        if uniform[item] * (n - item) < missing:
             chosen.append(item)
             missing -= 1
-            if not missing:
-                break
     return tuple(chosen)

@@ -234,4 +234,6 @@ class SearchSpace:
             line = f", line {mark.line + 1}" if mark is not None else ""
             what = getattr(error, "problem", None) or getattr(error, "reason", None)
             raise SpaceError(f"not valid YAML: {what}", where=f"{where}{line}") from None
+        except RecursionError:
+            raise SpaceError("nested too deeply to be a space", where=where) from None
         return cls.from_dict(data, where)
