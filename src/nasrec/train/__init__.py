@@ -1,0 +1,52 @@
+"""From batches to weights: one loop for standalone networks and for the supernet."""
+
+from nasrec.train.checkpoint import Checkpoints, JsonLines
+from nasrec.train.config import LoopConfig, Settings, SupernetConfig, TrainConfig
+from nasrec.train.fit import FitResult, fit
+from nasrec.train.loop import Step, train_steps
+from nasrec.train.metrics import (
+    Metrics,
+    auc,
+    evaluate,
+    log_loss,
+    log_loss_of_probabilities,
+    predict_logits,
+)
+from nasrec.train.optim import (
+    Adagrad,
+    Adam,
+    Optimizer,
+    build_optimizer,
+    clip_grad_norm,
+    constant,
+    cosine,
+)
+from nasrec.train.supernet import SupernetResult, train_supernet
+
+__all__ = [
+    "Adagrad",
+    "Adam",
+    "Checkpoints",
+    "FitResult",
+    "JsonLines",
+    "LoopConfig",
+    "Metrics",
+    "Optimizer",
+    "Settings",
+    "Step",
+    "SupernetConfig",
+    "SupernetResult",
+    "TrainConfig",
+    "auc",
+    "build_optimizer",
+    "clip_grad_norm",
+    "constant",
+    "cosine",
+    "evaluate",
+    "fit",
+    "log_loss",
+    "log_loss_of_probabilities",
+    "predict_logits",
+    "train_steps",
+    "train_supernet",
+]

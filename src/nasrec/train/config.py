@@ -1,0 +1,96 @@
+"""Settings of training: frozen, validated, each with its source."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nasrec.errors import ConfigError
+
+
+def config_error(error: ValidationError, known: type[BaseModel]) -> ConfigError:
+    """The first fault pydantic found, as a ConfigError that names setting, value and range."""
+    fault = error.errors()[0]
+    name = ".".join(str(part) for part in fault["loc"]) or known.__name__
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(name, known.model_fields, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known.model_fields)
+        return ConfigError(f"there is no setting {name!r}", where=known.__name__, mend=mend)
+    message = fault["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        f"{name} = {fault['input']!r} is not valid",
+        where=known.__name__,
+        mend=message[:1].lower() + message[1:],
+    )
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown names refused, faults told as `ConfigError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # With an __init__ of its own, pydantic comes here for nested and parsed settings too.
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise config_error(error, type(self)) from None
+
+
+class LoopConfig(Settings):
+    """What every training has: the released code's optimisation (method.md, section 4).
+
+    Attributes:
+        epochs: passes over the training rows; 1 in the paper, more overfit the embeddings.
+        batch_size: rows a step; 512 (released code, Criteo and Avazu).
+        optimizer: Adagrad in the paper; Adam is there for the baselines.
+        learning_rate: the schedule's peak; 0.12 with Adagrad (paper). Adam wants about 0.001.
+        eps: added to the optimiser's denominator; None is 1e-2 for Adagrad (released code; torch's
+            1e-10 makes the first steps of every embedding row full-sized) and 1e-8 for Adam.
+        schedule: cosine to ~0 after a linear warm-up (paper), or constant after the warm-up.
+        warmup_fraction: share of the steps in which the rate rises from 0; 0.1 (released code).
+        clip_norm: largest global gradient norm, embeddings included; 5.0 (released code). None
+            does not clip.
+        embedding_l2: L2 on the embedding rows a batch touches; 0 (paper).
+        weight_decay: L2 on all other weights; 0 (paper).
+    """
+
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=512, ge=1)
+    optimizer: Literal["adagrad", "adam"] = "adagrad"
+    learning_rate: float = Field(default=0.12, gt=0)
+    eps: float | None = Field(default=None, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float | None = Field(default=5.0, gt=0)
+    embedding_l2: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class TrainConfig(LoopConfig):
+    """Training of one network from scratch (method.md, section 7).
+
+    Attributes:
+        evaluations_per_epoch: how often validation is measured in an epoch, evenly spaced.
+        patience: stop after this many evaluations in a row without a new best validation log
+            loss; None never stops early. The best evaluation's weights are kept either way.
+    """
+
+    evaluations_per_epoch: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=2, ge=1)
+
+
+class SupernetConfig(LoopConfig):
+    """Training of the shared weights (method.md, section 4).
+
+    Attributes:
+        strategy: how a step's subnet is drawn: `single-single`, `any-any`, or the paper's
+            `single-any` (one operator a branch, any connections).
+        path_warmup_fraction: share of the steps in which the full supernet is trained with a
+            probability falling from 1 to 0; one fifth (paper).
+    """
+
+    strategy: str = "single-any"
+    path_warmup_fraction: float = Field(default=0.2, ge=0, le=1)

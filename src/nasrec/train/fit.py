@@ -1,0 +1,213 @@
+"""Training one network from scratch: epochs, validation, early stopping, going on after a kill."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nasrec.errors import RunError
+from nasrec.train.checkpoint import Checkpoints
+from nasrec.train.config import TrainConfig
+from nasrec.train.loop import Pace, steps_per_epoch, train_steps
+from nasrec.train.metrics import Metrics, evaluate
+from nasrec.train.optim import build_optimizer
+
+if TYPE_CHECKING:
+    from nasrec.data import Split
+
+Log = Callable[[Mapping[str, Any]], None]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training went.
+
+    Attributes:
+        best: validation metrics of the weights the model now has; None without validation rows.
+        best_step: the step after which they were measured.
+        history: one record an evaluation: step, epoch, train_logloss, valid_logloss, valid_auc,
+            rows_per_second, seconds.
+        steps: steps done; fewer than planned after an early stop.
+        seconds: time spent, summed over all runs of a resumed training.
+    """
+
+    best: Metrics | None
+    best_step: int
+    history: list[dict[str, Any]]
+    steps: int
+    seconds: float
+
+
+def _best(history: list[dict[str, Any]]) -> int:
+    """Index of the evaluation with the least validation log loss, the first of equals."""
+    return min(range(len(history)), key=lambda i: _loss(history[i]))
+
+
+def _loss(record: Mapping[str, Any]) -> float:
+    value = record["valid_logloss"]
+    return math.inf if value is None or math.isnan(value) else float(value)
+
+
+def _stopped(history: list[dict[str, Any]], patience: int | None) -> bool:
+    if patience is None or not history or history[-1]["valid_logloss"] is None:
+        return False
+    return len(history) - 1 - _best(history) >= patience
+
+
+def _save_weights(model: nn.Module, path: Path) -> None:
+    save_file({name: t.detach().contiguous() for name, t in model.state_dict().items()}, path)
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RunError(
+            f"the checkpoint's weights do not fit: {error}",
+            where=str(path),
+            mend="delete the checkpoint folder to train anew",
+        ) from None
+
+
+def _shape(model: nn.Module) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def fit(
+    model: nn.Module,
+    train: Split,
+    valid: Split | None,
+    config: TrainConfig | None = None,
+    seed: int = 0,
+    *,
+    log: Log | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 600.0,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Train a model and leave it with the weights of its best evaluation.
+
+    Validation log loss is measured `config.evaluations_per_epoch` times an epoch; after
+    `config.patience` evaluations without a new best the training stops. Without validation rows
+    all epochs are run and the last weights stay.
+
+    With `checkpoint`, a training that was killed goes on when called again with the same
+    arguments, and ends with the same weights, bit for bit. A finished one is not repeated. The
+    folder is the caller's to delete.
+
+    Args:
+        model: maps dense (B, n_dense) and sparse (B, F) to logits (B,).
+        train: training rows.
+        valid: validation rows, or None.
+        config: settings.
+        seed: decides row order and dropout; the initial weights are the model's.
+        log: called with each record of the history as it is made.
+        checkpoint: folder of this training alone. Written at every evaluation, and
+        checkpoint_seconds: after this much time without one.
+        progress: called with steps done and steps planned, after every step.
+
+    Raises:
+        DivergenceError: a loss is not finite; it says at which step and for which model.
+        RunError: the checkpoint belongs to a training with other settings.
+    """
+    config = config or TrainConfig()
+    began, spent = time.perf_counter(), 0.0
+    per_epoch = steps_per_epoch(train, config)
+    total = per_epoch * config.epochs
+    looks = range(1, config.evaluations_per_epoch + 1)
+    due = {max(1, round(per_epoch * k / config.evaluations_per_epoch)) for k in looks}
+    optimizer = build_optimizer(config)
+    history: list[dict[str, Any]] = []
+    pace, done = Pace(), 0
+    kept: dict[str, Tensor] = {}  # the best weights, where no checkpoint has them
+
+    store = None
+    if checkpoint is not None:
+        settings = {
+            "kind": "fit",
+            "seed": seed,
+            "config": config.model_dump(),
+            "train_rows": len(train),
+            "valid_rows": 0 if valid is None else len(valid),
+            "model": _shape(model),
+        }
+        store = Checkpoints(checkpoint, settings)
+        if last := store.latest():
+            _load_weights(model, last.path / "weights.safetensors")
+            optimizer.load(last.path / "optimizer.safetensors", next(model.parameters()).device)
+            history, done, spent = last.state["history"], last.step, last.state["seconds"]
+            pace = Pace(last.state["pace"])
+
+    saved = time.perf_counter()
+
+    def seconds() -> float:
+        return spent + time.perf_counter() - began
+
+    def write(folder: Path) -> None:
+        _save_weights(model, folder / "weights.safetensors")
+        optimizer.save(folder / "optimizer.safetensors")
+
+    def save(step: int) -> None:
+        nonlocal saved
+        if store is not None:
+            state = {"history": history, "seconds": seconds(), "pace": pace.state()}
+            store.save(step, state, write, (history[_best(history)]["step"],) if history else ())
+            saved = time.perf_counter()
+
+    model.train()
+    if not _stopped(history, config.patience):
+        for step in train_steps(lambda _: model, train, optimizer, config, seed, start=done):
+            done = step.done
+            pace.add(step)
+            if progress is not None:
+                progress(done, total)
+            if (done - 1) % per_epoch + 1 in due:
+                loss, rate = pace.read()
+                record = {
+                    "step": done,
+                    "epoch": step.epoch,
+                    "train_logloss": loss,
+                    "valid_logloss": None,
+                    "valid_auc": None,
+                    "rows_per_second": rate,
+                }
+                if valid is not None:
+                    metrics = evaluate(model, valid)
+                    record |= {"valid_logloss": metrics.logloss, "valid_auc": metrics.auc}
+                history.append(record | {"seconds": seconds()})
+                if log is not None:
+                    log(history[-1])
+                stop = _stopped(history, config.patience)
+                is_best = _best(history) == len(history) - 1
+                if store is None and is_best and not stop and done < total and valid is not None:
+                    kept = {name: t.detach().clone() for name, t in model.state_dict().items()}
+                save(done)
+                pace.skip()
+                if stop:
+                    break
+            elif store is not None and time.perf_counter() - saved > checkpoint_seconds:
+                save(done)
+                pace.skip()
+
+    if valid is None:
+        return FitResult(None, done, history, done, seconds())
+    best = history[_best(history)]
+    if best["step"] != done:
+        if store is not None:
+            _load_weights(model, store.path(best["step"]) / "weights.safetensors")
+        else:
+            model.load_state_dict(kept)
+    nan = float("nan")
+    auc = nan if best["valid_auc"] is None else best["valid_auc"]
+    logloss = nan if best["valid_logloss"] is None else best["valid_logloss"]
+    metrics = Metrics(logloss, auc, len(valid))
+    return FitResult(metrics, best["step"], history, done, seconds())

@@ -1,0 +1,124 @@
+"""Log loss and ROC AUC, exact, and their measurement on a split."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from nasrec.data import Batch, Split
+
+EVALUATION_BATCH = 8192  # rows; a larger one gains no speed on CPU and costs memory
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a model scores on a split. `auc` is NaN where the rows hold one class only."""
+
+    logloss: float
+    auc: float
+    rows: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types."""
+        return asdict(self)
+
+
+def _vector(values: Tensor | ArrayLike) -> NDArray[Any]:
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    return array.reshape(-1)
+
+
+def log_loss(logits: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> float:
+    """Mean negative log likelihood (natural log) of 0/1 labels under logits, in float64.
+
+    Computed from logits, so a confident model's loss neither overflows nor needs clipping.
+    NaN for no rows. Both arguments have shape (rows,).
+    """
+    x, y = _vector(logits).astype(np.float64), _vector(labels)
+    if x.shape != y.shape:
+        raise ValueError(f"{x.size} logits for {y.size} labels")
+    # -log sigmoid(x) for a click, -log sigmoid(-x) for none; log(e^0 + e^z) is stable for any z
+    return float(np.logaddexp(0.0, np.where(y > 0.5, -x, x)).mean()) if x.size else float("nan")
+
+
+def log_loss_of_probabilities(
+    probabilities: Tensor | ArrayLike, labels: Tensor | ArrayLike
+) -> float:
+    """The same from probabilities, clipped to [eps, 1 - eps] of their dtype like scikit-learn."""
+    given, y = _vector(probabilities), _vector(labels)
+    if given.shape != y.shape:
+        raise ValueError(f"{given.size} probabilities for {y.size} labels")
+    kind = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
+    eps = float(np.finfo(kind).eps)
+    p = np.clip(given.astype(np.float64), eps, 1 - eps)
+    return float(-np.log(np.where(y > 0.5, p, 1 - p)).mean()) if p.size else float("nan")
+
+
+def auc(scores: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> float:
+    """Area under the ROC curve, exact: ties count one half, and the sum is in integers.
+
+    NaN where it is not defined: one class only, no rows, or a score that is NaN.
+    Both arguments have shape (rows,); any increasing function of the probability will do.
+    """
+    s = scores.detach() if isinstance(scores, Tensor) else torch.from_numpy(_vector(scores).copy())
+    y = labels.detach() if isinstance(labels, Tensor) else torch.from_numpy(_vector(labels).copy())
+    s, y = s.reshape(-1).cpu(), y.reshape(-1).cpu()
+    if s.shape != y.shape:
+        raise ValueError(f"{s.numel()} scores for {y.numel()} labels")
+    if not s.numel() or bool(torch.isnan(s).any()):
+        return float("nan")
+    s, order = torch.sort(s)  # torch's sort takes half the time of numpy's
+    clicks = (y[order] > 0.5).to(torch.int64)
+    ends = torch.cat((torch.nonzero(s[1:] != s[:-1])[:, 0], torch.tensor([s.numel() - 1])))
+    positives = torch.cumsum(clicks, 0)[ends]  # at and below each group of ties
+    negatives = ends + 1 - positives
+    n_positive, n_negative = int(positives[-1]), int(negatives[-1])
+    if not n_positive or not n_negative:
+        return float("nan")
+    zero = torch.zeros(1, dtype=torch.int64)
+    below = torch.cat((zero, negatives[:-1]))
+    here = torch.diff(positives, prepend=zero)
+    # twice the Mann-Whitney U: a group's clicks beat all below and half of those beside them
+    twice_u = int((here * (below + negatives)).sum())
+    return twice_u / (2 * n_positive * n_negative)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device; itself when it is there already."""
+    if device.type == "cpu":
+        return batch
+    return type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+
+def predict_logits(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Tensor:
+    """Logits of every row of a split, in order, on the CPU: shape (rows,), float32.
+
+    The model computes in evaluation mode and is given back in the mode it was in.
+    """
+    first = next(model.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
+    logits = torch.empty(len(split), dtype=torch.float32)
+    was_training, row = model.training, 0
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for batch in split.batches(batch_size):
+                batch = to_device(batch, device)
+                rows = len(batch.labels)
+                logits[row : row + rows] = model(batch.dense, batch.sparse)
+                row += rows
+    finally:
+        model.train(was_training)
+    return logits
+
+
+def evaluate(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Metrics:
+    """Log loss and AUC of a model on all rows of a split."""
+    logits = predict_logits(model, split, batch_size)
+    return Metrics(log_loss(logits, split.labels), auc(logits, split.labels), len(split))
