@@ -57,6 +57,7 @@ class SyntheticLog:
     pairs: float = 1.8
     triples: float = 0.5
     gates: float = 0.5
+    aligned: float = 0.5
     rank: int = 3
     zipf: float = 0.8
     missing: float = 0.03
@@ -149,6 +150,7 @@ class SyntheticLog:
             hidden = rng.normal(size=(size + 1, self.rank))
             weights = np.append(np.arange(1, size + 1) ** -self.zipf, 0.0)
             hidden -= (weights / weights.sum()) @ hidden
+            hidden += self.aligned
             vectors.append(hidden[ids[:, i]])
             if self.n_dense:
                 gate = rng.normal(size=(size + 1,))
