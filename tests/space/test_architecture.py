@@ -8,11 +8,11 @@ import re
 
 import pytest
 from hypothesis import given
-from space_helpers import architectures
 
 from nasrec.errors import SpaceError
 from nasrec.space import Architecture, Block
 from nasrec.space.operators import OperatorInfo, declare, operator_info
+from tests.space.helpers import architectures
 
 BLOCK = {
     "dense_ops": ["FC"],

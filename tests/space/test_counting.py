@@ -6,9 +6,9 @@ import itertools
 import math
 
 import pytest
-from space_helpers import READS
 
 from nasrec.space import NASREC_FULL, NASREC_SMALL, SearchSpace
+from tests.space.helpers import READS
 
 ALL_DENSE = ("FC", "SG", "Sum", "DP")
 TINY = SearchSpace("tiny", ALL_DENSE, ("EFC", "Attn"), (8, 16), (4, 8), blocks=3)

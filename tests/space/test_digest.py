@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from space_helpers import CROWDED, FULL_ANY, architectures, naive_network, reaching, reads
 
 from nasrec.space import PUBLISHED, Architecture, Block, LiveBlock, published
+from tests.space.helpers import CROWDED, FULL_ANY, architectures, naive_network, reaching, reads
 
 # A change of these means that journals and run folders of earlier versions no longer match.
 DIGESTS = {
@@ -226,6 +226,31 @@ def test_many_twins_are_no_burden() -> None:
     start = time.process_time()
     assert one.digest == other.digest != more.digest
     assert time.process_time() - start < 1
+
+
+def cycles(lengths: tuple[int, ...], shuffle: np.random.Generator) -> Architecture:
+    """Two layers of twins; every block of the second reads two of the first, in cycles."""
+    n = sum(lengths)
+    edges, start = [], 0
+    for length in lengths:
+        edges += [(start + k, start + (k + 1) % length) for k in range(length)]
+        start += length
+    first = 1 + shuffle.permutation(n)
+    second = [
+        block(dense_inputs=[int(first[a]), int(first[b])], sparse_inputs=[0])
+        for a, b in (edges[k] for k in shuffle.permutation(n))
+    ]
+    last = block(dense_inputs=list(range(n + 1, 2 * n + 1)))
+    return stack(*[block()] * n, *second, last)
+
+
+def test_twins_that_look_alike_but_cannot_change_places() -> None:
+    """A ring of 2 and one of 3 are no ring of 5, though each block has the same neighbours."""
+    rng = np.random.default_rng(0)
+    apart = {cycles((2, 3), rng).digest for _ in range(6)}
+    together = {cycles((5,), rng).digest for _ in range(6)}
+    assert len(apart) == len(together) == 1
+    assert apart != together
 
 
 # -- live changes -----------------------------------------------------------------------------

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from space_helpers import CROWDED, FULL_ANY, assert_expected, assert_uniform
 
 from nasrec.errors import ConfigError, SpaceError
 from nasrec.space import NASREC_FULL, NASREC_SMALL, Architecture, SearchSpace, published
 from nasrec.space.drawing import CHOICES
 from nasrec.space.sets import count_sets, draw_one, draw_set
+from tests.space.helpers import CROWDED, FULL_ANY, assert_expected, assert_uniform
 
 FOUR = NASREC_FULL.with_(blocks=4)
 ONE_OPTION = SearchSpace("one", ("FC",), ("EFC",), (8,), (4,), blocks=1)

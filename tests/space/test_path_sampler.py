@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from space_helpers import CROWDED, FULL_ANY, assert_expected, assert_uniform
 
 from nasrec.errors import ConfigError
 from nasrec.space import NASREC_FULL, STRATEGIES, PathSampler
+from tests.space.helpers import CROWDED, FULL_ANY, assert_expected, assert_uniform
 
 
 def last_blocks(strategy, space=NASREC_FULL, draws=1500):
@@ -71,6 +71,15 @@ def test_one_coin_covers_the_whole_supernet() -> None:
             for i, b in enumerate(architecture.blocks, start=1)
         ]
         assert all(largest) or sum(largest) < 5
+
+
+def test_the_full_supernet_reads_every_pair_of_sources_in_turn() -> None:
+    sampler = PathSampler(NASREC_FULL, total_steps=1000)
+    rng = np.random.default_rng(3)
+    pairs = Counter(
+        (b.left, b.right) for b in (sampler.sample(0, rng).blocks[1] for _ in "x" * 200)
+    )
+    assert_uniform(pairs.values(), 4)
 
 
 def test_no_warm_up() -> None:

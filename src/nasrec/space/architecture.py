@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any
 
 from nasrec.errors import SpaceError
 from nasrec.space.canonical import network_text
@@ -56,11 +56,11 @@ class Block:
             object.__setattr__(self, name, _normal(name, getattr(self, name), int))
         for name in ("dense_dim", "sparse_dim"):
             value = getattr(self, name)
-            if not _is_int(value) or value < 1:
+            if type(value) is not int or value < 1:
                 raise SpaceError(f"{name} must be a positive integer, not {value!r}")
         for name in ("left", "right"):
             value = getattr(self, name)
-            if not _is_int(value) or value < 0:
+            if type(value) is not int or value < 0:
                 raise SpaceError(f"{name} must name a source, not {value!r}")
         for name in ("dense_to_sparse", "sparse_to_dense"):
             if not isinstance(getattr(self, name), bool):
@@ -88,20 +88,19 @@ class Block:
         return self.dense_inputs if self.reads("dense") else (), self.sparse_inputs, pair
 
 
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _normal(name: str, values: object, kind: type) -> tuple[Any, ...]:
+def _normal(name: str, values: Any, kind: type) -> tuple[Any, ...]:
     """Sorted and distinct, checked to be a non-empty sequence of `kind`."""
     if not isinstance(values, tuple | list):
         raise SpaceError(f"{name} must be a list, not {values!r}")
     if not values:
         raise SpaceError(f"{name} is empty; every block needs at least one")
-    for item in values:
-        if not (isinstance(item, str) if kind is str else _is_int(item) and item >= 0):
-            told = "an operator's name" if kind is str else "the number of a source"
-            raise SpaceError(f"{name} holds {item!r}, which is not {told}")
+    # By exact type, so that neither True nor a numpy integer passes.
+    wrong = [item for item in values if type(item) is not kind]
+    if not wrong and kind is int:
+        wrong = [item for item in values if item < 0]
+    if wrong:
+        told = "an operator's name" if kind is str else "the number of a source"
+        raise SpaceError(f"{name} holds {wrong[0]!r}, which is not {told}")
     return tuple(sorted(set(values)))
 
 
