@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.nn.inputs import Inputs
-from nasrec.nn.parameters import Axis, Maker
+from nasrec.nn.parameters import Axis, Length, Maker
 
 
 class EmbeddingTable(nn.Module):
@@ -30,10 +30,12 @@ class EmbeddingTable(nn.Module):
         starts = [0, *itertools.accumulate(self.rows)]
         self.starts: Tensor
         self.sizes: Tensor
-        self.register_buffer("starts", torch.tensor(starts[:-1]), persistent=False)
+        self.register_buffer(
+            "starts", torch.tensor(starts[:-1], dtype=torch.int64), persistent=False
+        )
         self.register_buffer("sizes", torch.tensor(self.rows, dtype=torch.int64), persistent=False)
 
-        def xavier_normal(weight: Tensor, generator: torch.Generator) -> None:
+        def xavier_normal(weight: Tensor, generator: torch.Generator, length: Length) -> None:
             for a, b in itertools.pairwise(starts):
                 std = math.sqrt(2 / (b - a + dim))
                 weight[a:b].normal_(0, std, generator=generator)

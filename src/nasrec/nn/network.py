@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.nn.embedding import EmbeddingTable
@@ -154,7 +155,7 @@ class Head(nn.Module):
         super().__init__()
         embedding = Axis.fixed(width)
         size = dense.size + width * sum(axis.size for axis in sparse.values())
-        init = xavier_uniform(size if dense.limit == dense.size else dense.limit, 1)
+        init = xavier_uniform(Axis(size, dense.limit), Axis.fixed(1))
         self.dense = make("dense", dense, init=init)
         slabs = make.child("sparse")
         self.sparse = nn.ParameterDict(
@@ -248,7 +249,16 @@ class NASRecNet(nn.Module):
         return torch.cat([dense_of[last], *flat], 1)
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
-        return torch.addmv(self.head.bias, self.features(dense, sparse), self.head.weight())
+        features = self.features(dense, sparse)
+        return F.linear(features, self.head.weight().unsqueeze(0), self.head.bias).squeeze(1)
+
+    def head_weight(self) -> Tensor:
+        """Weight of the last FC: (H,), in the order of `features`."""
+        return self.head.weight()
+
+    def head_bias(self) -> Tensor:
+        """Bias of the last FC: (1,)."""
+        return self.head.bias
 
     @property
     def madds(self) -> int:

@@ -74,14 +74,9 @@ class Linear(nn.Module):
         slabs = make.child("weight")
         self.weight = nn.ParameterDict(
             {
-                # A shared slab is initialised by its own full shape, whichever parts are joined.
+                # A shared slab is initialised by its own shape, whichever parts it is joined to.
                 name: slabs(
-                    name,
-                    out,
-                    axis,
-                    init=xavier_uniform(
-                        axis.limit if axis.limit > axis.size else self.fan_in, out.limit
-                    ),
+                    name, out, axis, init=xavier_uniform(Axis(self.fan_in, axis.limit), out)
                 )
                 for name, axis in parts.items()
             }

@@ -48,23 +48,34 @@ class Axis:
         return Axis(function(self.size), function(self.limit))
 
 
-Init = Callable[[Tensor, torch.Generator], None]
+Length = Callable[[Axis], int]
+Init = Callable[[Tensor, torch.Generator, Length], None]
+
+
+def size(axis: Axis) -> int:
+    """Length of an axis in this network."""
+    return axis.size
+
+
+def limit(axis: Axis) -> int:
+    """Length of an axis in the shared weights."""
+    return axis.limit
 
 
 def constant(value: float) -> Init:
     """Fill with one value."""
 
-    def init(tensor: Tensor, generator: torch.Generator) -> None:
+    def init(tensor: Tensor, generator: torch.Generator, length: Length) -> None:
         tensor.fill_(value)
 
     return init
 
 
-def xavier_uniform(fan_in: int, fan_out: int) -> Init:
+def xavier_uniform(fan_in: Axis, fan_out: Axis) -> Init:
     """Uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
-    bound = math.sqrt(6 / max(1, fan_in + fan_out))
 
-    def init(tensor: Tensor, generator: torch.Generator) -> None:
+    def init(tensor: Tensor, generator: torch.Generator, length: Length) -> None:
+        bound = math.sqrt(6 / max(1, length(fan_in) + length(fan_out)))
         tensor.uniform_(-bound, bound, generator=generator)
 
     return init
@@ -98,7 +109,7 @@ def fresh(seed: int) -> Source:
 
     def source(name: str, axes: tuple[Axis, ...], init: Init) -> nn.Parameter:
         tensor = torch.empty([a.size for a in axes])
-        init(tensor, seeded_generator(seed, name))
+        init(tensor, seeded_generator(seed, name), size)
         return nn.Parameter(tensor)
 
     return source

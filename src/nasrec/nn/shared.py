@@ -13,7 +13,7 @@ from nasrec.errors import RunError
 from nasrec.files import written_aside
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.network import Limits, NASRecNet
-from nasrec.nn.parameters import Axis, Init, seeded_generator
+from nasrec.nn.parameters import Axis, Init, limit, seeded_generator
 from nasrec.space.architecture import Architecture
 from nasrec.space.space import SearchSpace
 
@@ -67,7 +67,7 @@ class SharedWeights:
         shared = self.tensors.get(name)
         if shared is None:
             shared = torch.empty([axis.limit for axis in axes])
-            init(shared, seeded_generator(self.seed, name))
+            init(shared, seeded_generator(self.seed, name), limit)
             self.tensors[name] = shared
         view = shared
         for dim, axis in enumerate(axes):

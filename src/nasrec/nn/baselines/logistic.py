@@ -29,4 +29,4 @@ class LogisticRegression(nn.Module):
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         one_hot: Tensor = self.embedding(sparse).sum((1, 2))
-        return one_hot + torch.addmv(self.bias, dense, self.weight)
+        return one_hot + dense @ self.weight + self.bias
