@@ -1,0 +1,197 @@
+"""Scoring an architecture with the supernet's weights (method.md, section 5).
+
+Only the last FC is fine-tuned. All below it is frozen, so its outputs are features: computed once,
+without a backward pass, and what is left to train is a logistic regression whose gradient is
+written out.
+
+Legend: b rows of a mini-batch, H features a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from nasrec.errors import DataError
+from nasrec.nn import NASRecNet, SharedWeights
+from nasrec.search.candidate import Score
+from nasrec.space import Architecture
+from nasrec.train.config import Settings
+from nasrec.train.loop import derive_seed
+from nasrec.train.metrics import auc, log_loss, to_device
+from nasrec.train.optim import SCHEDULES
+
+if TYPE_CHECKING:
+    from nasrec.data import Batch, Split
+
+_FINETUNE_STREAM, _VALID_STREAM = 11, 12
+
+
+class ScoreConfig(Settings):
+    """How a candidate is scored.
+
+    Attributes:
+        finetune_steps: steps of the last FC; 500 (paper). 0 scores the supernet's weights as they
+            are.
+        finetune_batch: rows a step; 512 (released code, Criteo and Avazu).
+        finetune_rows: distinct training rows that the steps go through, again and again where
+            they need more; None for as many as the steps need and the training split has. Fewer
+            rows cost less: each row's features are computed once.
+        valid_rows: validation rows to measure on; None for all.
+        learning_rate: 0.04, of Adagrad (released code).
+        eps: of Adagrad; 1e-2 (released code).
+        schedule: constant or cosine, without warm-up (released code has both).
+        batch_size: rows whose features are computed at once; 4096 keeps the widest block's
+            activations in tens of megabytes.
+        cache_mb: most memory for features that are needed again. Larger ones are computed again
+            for every pass.
+    """
+
+    finetune_steps: int = Field(default=500, ge=0)
+    finetune_batch: int = Field(default=512, ge=1)
+    finetune_rows: int | None = Field(default=None, ge=1)
+    valid_rows: int | None = Field(default=None, ge=1)
+    learning_rate: float = Field(default=0.04, gt=0)
+    eps: float = Field(default=1e-2, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    batch_size: int = Field(default=4096, ge=1)
+    cache_mb: int = Field(default=512, ge=0)
+
+
+class LastLayer:
+    """Logistic regression on features by Adagrad: the last FC and its closed-form gradient.
+
+    One step is that of `torch.optim.Adagrad` on the mean log loss, without autograd's overhead.
+    It is bound by reading the features twice.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, eps: float) -> None:
+        # (H,) and (1,), copies: the shared weights stay as they are
+        self.weight, self.bias = weight.detach().clone(), bias.detach().clone().reshape(1)
+        self.eps = eps
+        self._sums = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
+
+    def logits(self, features_bH: Tensor) -> Tensor:
+        """(b,) logits."""
+        return torch.addmv(self.bias, features_bH, self.weight)
+
+    def step(self, features_bH: Tensor, labels_b: Tensor, lr: float) -> None:
+        """One step on a mini-batch."""
+        error_b = self.logits(features_bH).sigmoid_().sub_(labels_b).div_(len(labels_b))
+        grads = torch.mv(features_bH.t(), error_b), error_b.sum(0, keepdim=True)
+        for value, grad, total in zip((self.weight, self.bias), grads, self._sums, strict=True):
+            total.addcmul_(grad, grad)
+            value.addcdiv_(grad, total.sqrt().add_(self.eps), value=-lr)
+
+
+class Scorer:
+    """Scores architectures on slices of the shared weights, which it never changes.
+
+    A score depends on the shared weights, the rows and the settings, not on what was scored
+    before. All candidates see the same rows in the same order, so their scores' differences have
+    much less noise than the scores.
+
+    Memory: the chosen rows (260 bytes each at 13 + 26 columns), one block of `batch_size` rows of
+    activations and, if the fine-tuning goes through its rows more than once, their features up to
+    `cache_mb`. Features that are used once are dropped block by block.
+
+    Args:
+        shared: trained shared weights.
+        train: the training split; fine-tuning rows are drawn from it.
+        valid: the validation split.
+        config: settings.
+        seed: decides the rows.
+    """
+
+    def __init__(
+        self,
+        shared: SharedWeights,
+        train: Split,
+        valid: Split,
+        config: ScoreConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.shared, self.config = shared, config or ScoreConfig()
+        c = self.config
+        if not len(valid):
+            raise DataError("there are no validation rows to score on")
+        if c.finetune_steps and not len(train):
+            raise DataError("there are no training rows to fine-tune on")
+        self.batch = min(c.finetune_batch, max(1, len(train)))
+        wanted = c.finetune_steps * self.batch
+        rows = min(wanted, len(train), c.finetune_rows or wanted)
+        # whole mini-batches, at least one
+        rows = max(rows // self.batch, 1) * self.batch if wanted else 0
+        self.batch = min(self.batch, rows) if rows else self.batch
+        order = _draw(len(train), rows, derive_seed(seed, _FINETUNE_STREAM))
+        self.finetune: Batch | None = train.take(order) if rows else None
+        self.valid: Batch
+        if c.valid_rows is None or c.valid_rows >= len(valid):
+            self.valid = valid.rows(0, len(valid))
+        else:
+            chosen = _draw(len(valid), c.valid_rows, derive_seed(seed, _VALID_STREAM))
+            self.valid = valid.take(np.sort(chosen))
+
+    def score(self, architecture: Architecture) -> Score:
+        """Fine-tune a copy of the architecture's last FC and measure it on validation rows."""
+        network = self.shared.subnet(architecture)
+        network.eval()
+        with torch.inference_mode():
+            layer = LastLayer(network.head.weight(), network.head.bias, self.config.eps)
+            self._finetune(network, layer)
+            logits = [layer.logits(x) for x, _ in self._features(network, self.valid)]
+            found = torch.cat(logits)
+        return Score(log_loss(found, self.valid.labels), auc(found, self.valid.labels), len(found))
+
+    __call__ = score
+
+    def _features(
+        self, network: NASRecNet, rows: Batch, multiple: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features (b, H) and labels (b,), block by block.
+
+        Blocks have `batch_size` rows, rounded to a multiple of `multiple`.
+        """
+        device = network.head.bias.device
+        size = max(1, self.config.batch_size // multiple) * multiple
+        for low in range(0, len(rows.labels), size):
+            part = type(rows)(*(tensor[low : low + size] for tensor in rows))
+            part = to_device(part, device)
+            yield network.features(part.dense, part.sparse), part.labels
+
+    def _finetune(self, network: NASRecNet, layer: LastLayer) -> None:
+        if self.finetune is None:
+            return
+        steps, b = self.config.finetune_steps, self.batch
+        rows = len(self.finetune.labels)
+        passes = math.ceil(steps / (rows // b))
+        bytes_needed = rows * layer.weight.numel() * layer.weight.element_size()
+        keep = passes > 1 and bytes_needed <= self.config.cache_mb * 2**20
+        blocks: list[tuple[Tensor, Tensor]] = []
+        done = 0
+        schedule = SCHEDULES[self.config.schedule]
+        for number in range(passes):
+            cached = keep and number > 0
+            fresh = self._features(network, self.finetune, multiple=b)
+            for features, labels in blocks if cached else fresh:
+                if keep and not cached:
+                    blocks.append((features, labels))
+                for low in range(0, len(labels), b):
+                    if done == steps:
+                        return
+                    lr = schedule(done, steps, self.config.learning_rate, 0.0)
+                    layer.step(features[low : low + b], labels[low : low + b], lr)
+                    done += 1
+
+
+def _draw(population: int, count: int, seed: int) -> NDArray[np.int64]:
+    """Row numbers, distinct, in random order."""
+    rng = np.random.default_rng(seed)
+    return rng.choice(population, count, replace=False).astype(np.int64)

@@ -1,0 +1,87 @@
+"""What every search method is, and the list of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+
+from nasrec.space import Architecture, SearchSpace
+from nasrec.train.config import Settings
+
+
+class SearchMethod(ABC):
+    """Proposes architectures, learns their scores, proposes better ones.
+
+    What it proposes depends on the space, its settings, the seed and the scores it has been told,
+    on nothing else: so a journal can be replayed through it. It never proposes the same network
+    (digest) twice.
+
+    Args:
+        space: where architectures come from.
+        settings: of the class `settings_class`; its defaults when None.
+        seed: decides every draw.
+    """
+
+    name: ClassVar[str]
+    settings_class: ClassVar[type[Settings]] = Settings
+
+    def __init__(
+        self, space: SearchSpace, settings: Settings | None = None, *, seed: int = 0
+    ) -> None:
+        self.space, self.seed = space, seed
+        self.settings = self.settings_class() if settings is None else settings
+        self.rng = np.random.default_rng(seed)
+        self.seen: set[str] = set()
+        self.stopped: str | None = None
+
+    @property
+    @abstractmethod
+    def evaluations(self) -> int | None:
+        """How many evaluations the method's own settings plan; None for any number."""
+
+    @abstractmethod
+    def ask(self, limit: int = 1) -> list[Architecture]:
+        """Up to `limit` architectures to score now, none of which needs another's score.
+
+        Empty when scores asked for are still owed, or when the search is over; `stopped` then
+        says why. The sequence of architectures does not depend on how large the portions are.
+        """
+
+    @abstractmethod
+    def tell(self, architecture: Architecture, loss: float) -> None:
+        """Learn a score: lower is better, infinite where it is not a number.
+
+        Scores are told in the order in which the architectures were asked for.
+        """
+
+    def new(self, draw: Callable[[], Architecture], tries: int = 1000) -> Architecture | None:
+        """An architecture never proposed before, or None after `tries` draws of known ones."""
+        for _ in range(tries):
+            architecture = draw()
+            if architecture.digest not in self.seen:
+                self.seen.add(architecture.digest)
+                return architecture
+        return None
+
+    def new_sample(self) -> Architecture | None:
+        """A new architecture drawn from the space; None, and stopped, when there seems none."""
+        architecture = self.new(lambda: self.space.sample(self.rng))
+        if architecture is None:
+            self.stopped = (
+                f"{len(self.seen)} architectures have been tried and 1000 draws from the space "
+                "gave no other"
+            )
+        return architecture
+
+
+METHODS: dict[str, type[SearchMethod]] = {}
+
+
+def register(method: type[SearchMethod]) -> type[SearchMethod]:
+    """Put a method on the list: it gets a name for settings and the whole battery of tests."""
+    if METHODS.setdefault(method.name, method) is not method:
+        raise ValueError(f"there is a search method {method.name!r} already")
+    return method

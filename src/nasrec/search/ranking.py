@@ -1,0 +1,83 @@
+"""The search loop: ask, score, write down, tell; and replay of what was written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from nasrec.errors import RunError
+from nasrec.search.candidate import Candidate, Score, ranked
+from nasrec.search.journal import Journal
+from nasrec.search.method import SearchMethod
+from nasrec.space import Architecture
+
+OnProgress = Callable[[Candidate, int | None], None]
+
+
+def search(
+    method: SearchMethod,
+    score: Callable[[Architecture], Score],
+    journal: Journal | None = None,
+    *,
+    evaluations: int | None = None,
+    max_seconds: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> list[Candidate]:
+    """Run a search method and return all it evaluated, best first.
+
+    What the journal holds is told to the method instead of being scored again. So a search that
+    was killed at any moment goes on when called again with the same method, settings, seed and
+    journal, and ends like one that was never killed.
+
+    Args:
+        method: proposes architectures; newly made, not used before.
+        score: scores one architecture, deterministically.
+        journal: where evaluations are written; None keeps them in memory only.
+        evaluations: stop after this many; by default as many as the method plans.
+        max_seconds: score nothing more after this time, which includes the seconds that the
+            journal says were spent before. Where it cuts a search short depends on the machine;
+            what is in the journal counts in any case. At least one candidate is scored.
+        on_progress: called after every evaluation, replayed ones included, with the candidate
+            and the number of evaluations planned (None: no end but the time).
+
+    Raises:
+        RunError: the journal holds another sequence than the method proposes.
+    """
+    planned = method.evaluations if evaluations is None else evaluations
+    if planned is None and max_seconds is None:
+        raise ValueError("a search without an end: give evaluations or max_seconds")
+    past: Sequence[Candidate] = [] if journal is None else list(journal.candidates)
+    done: list[Candidate] = []
+    spent, began = sum(c.seconds for c in islice(past, planned)), time.perf_counter()
+    while planned is None or len(done) < planned:
+        replay = len(done) < len(past)
+        elapsed = spent + time.perf_counter() - began
+        if max_seconds is not None and done and not replay and elapsed >= max_seconds:
+            break
+        asked = method.ask(1)
+        if not asked:
+            break
+        (architecture,) = asked
+        if replay:
+            candidate = past[len(done)]
+            if candidate.digest != architecture.digest:
+                raise RunError(
+                    f"evaluation {candidate.index} is of architecture {candidate.digest[:12]}, "
+                    f"but the search proposes {architecture.digest[:12]}",
+                    where=str(journal.path) if journal else None,
+                    mend="the journal is of another search, or of another version of this "
+                    "library; start the search in a new folder",
+                )
+        else:
+            start = time.perf_counter()
+            result = score(architecture)
+            seconds = time.perf_counter() - start
+            candidate = Candidate(architecture, result, len(done), seconds)
+            if journal is not None:
+                journal.add(candidate)
+        method.tell(architecture, candidate.score.order)
+        done.append(candidate)
+        if on_progress is not None:
+            on_progress(candidate, planned)
+    return ranked(done)
