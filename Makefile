@@ -1,0 +1,38 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else; both make their own
+# environment in .venv from the versions pinned in constraints.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-slow lint clean
+
+help:
+	@echo "make demo       search, retrain and compare on a synthetic click log (about 5 minutes)"
+	@echo "make test       the fast tests"
+	@echo "make test-slow  the slow tests: whole searches, killed and resumed"
+	@echo "make lint       formatting, style and types"
+	@echo "make clean      remove the environment and the demo's run folder"
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "nasrec needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: .venv/installed
+	$(BIN)/nasrec demo --out demo-run
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo-run
