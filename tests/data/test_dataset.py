@@ -143,7 +143,7 @@ def test_not_a_prepared_folder(tmp_path, missing):
         path.write_text("x")
     if missing == "manifest":
         path.mkdir()
-    with pytest.raises(DataError, match="not a prepared folder(.|\n)*nasrec prepare"):
+    with pytest.raises(DataError, match=r"(?s)not a prepared folder.*nasrec prepare"):
         PreparedData.open(path)
 
 

@@ -3,8 +3,9 @@
 The log odds of a click are a sum of parts with planted sizes (standard deviations over rows):
 
 - first order: one number for each value of each field, and one slope for each numeric column;
-- pairs: inner products of hidden vectors of two fields. Their mean over either field is near
-  zero, so a model that adds up its features sees nothing of them;
+- pairs: inner products of hidden vectors of two fields. The vectors have the mean `aligned`:
+  at 0 a model that adds up its features sees nothing of the pairs, and gradient descent has
+  no first hint of them; the larger, the more of them adds up;
 - triples: sums of products of three hidden vectors;
 - gates: a numeric column whose slope depends on a categorical value, in sign too.
 
@@ -43,6 +44,7 @@ class SyntheticLog:
             shorter tuple is repeated.
         click_rate: share of clicks to come near to.
         first, pairs, triples, gates: size of each part of the log odds (see the module).
+        aligned: mean of every hidden coordinate, whose standard deviation is 1.
         rank: width of the hidden vectors.
         zipf: exponent of the law of the ids; 0 is uniform.
         missing: share of values that are missing, in every column.
@@ -51,14 +53,14 @@ class SyntheticLog:
 
     n_dense: int = 4
     n_sparse: int = 8
-    vocabulary: int | tuple[int, ...] = (10, 20, 30, 40, 60, 80, 120, 200)
+    vocabulary: int | tuple[int, ...] = (10, 15, 20, 30, 40, 50, 70, 100)
     click_rate: float = 0.25
     first: float = 0.6
     pairs: float = 1.8
     triples: float = 0.5
     gates: float = 0.5
-    aligned: float = 0.5
-    rank: int = 3
+    aligned: float = 0.2
+    rank: int = 5
     zipf: float = 0.8
     missing: float = 0.03
     seed: int = 0

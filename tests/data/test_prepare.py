@@ -1,0 +1,325 @@
+"""Preparing: train-only statistics, whole or nothing, the same bytes every time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nasrec.data import Encoder, PreparedData, Schema, SyntheticLog, prepare
+from nasrec.errors import ConfigError, DataError
+
+LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 9, 30))
+FRAME = LOG.generate(600)
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    FRAME.write_csv(tmp_path / "log.csv")
+    return tmp_path / "log.csv"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def only(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_statistics_are_of_train_alone(path, tmp_path):
+    data = prepare(path, tmp_path / "out", label="label")
+    texts = pl.read_csv(path, infer_schema=False)
+    # Train rows by another way: by the features that the splits say they have.
+    rows = {}
+    for split in (data.train, data.valid, data.test):
+        rows[split.name] = len(split)
+        assert split.click_rate == pytest.approx(FRAME["label"].mean(), abs=0.02)
+    assert rows == {"train": 480, "valid": 60, "test": 60}
+    sparse = data.encoder.encode(texts)[1]
+    stacked = np.concatenate([s.sparse for s in (data.train, data.valid, data.test)])
+    assert sorted(map(tuple, stacked)) == sorted(map(tuple, sparse))
+    for i, column in enumerate(data.schema.categorical):
+        known = data.encoder.categorical[i].values
+        counts = np.bincount(data.train.sparse[:, i], minlength=len(known) + 1)
+        assert (counts[1:] >= column.min_count).all(), "every id is seen in train"
+        assert (np.diff(counts[1:]) <= 0).all(), "ids by falling count"
+    for i, column in enumerate(data.schema.dense):
+        if column.transform == "standardize":
+            assert data.train.dense[:, i].mean() == pytest.approx(0, abs=1e-5)
+
+
+def test_frame_and_file_give_the_same_data(path, tmp_path):
+    one = prepare(path, tmp_path / "one", label="label")
+    two = prepare(FRAME, tmp_path / "two", label="label")
+    FRAME.write_parquet(tmp_path / "log.parquet")
+    FRAME.write_csv(tmp_path / "log.tsv", separator="\t")
+    three = prepare(tmp_path / "log.parquet", tmp_path / "three", label="label")
+    four = prepare(tmp_path / "log.tsv", tmp_path / "four", label="label")
+    assert len({data.fingerprint for data in (one, two, three, four)}) == 1
+
+
+SCRIPT = (
+    "import sys; from nasrec.data import prepare; prepare(sys.argv[1], sys.argv[2], label='label')"
+)
+
+
+def test_same_bytes_in_another_process_with_other_threads(path, tmp_path):
+    prepare(path, tmp_path / "one", label="label")
+    environment = {**os.environ, "POLARS_MAX_THREADS": "1", "PYTHONHASHSEED": "77"}
+    arguments = [sys.executable, "-c", SCRIPT, str(path), str(tmp_path / "two")]
+    subprocess.run(arguments, check=True, env=environment)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_seed_schema_and_rows_change_the_fingerprint(path, tmp_path):
+    base = prepare(path, tmp_path / "base", label="label")
+    others = {
+        "seed": prepare(path, tmp_path / "seed", label="label", seed=1),
+        "count": prepare(path, tmp_path / "count", label="label", min_count=9),
+        "ignore": prepare(path, tmp_path / "ignore", label="label", ignore=["C1"]),
+        "shares": prepare(path, tmp_path / "shares", label="label", fractions=(0.6, 0.2, 0.2)),
+        "rows": prepare(FRAME.head(500), tmp_path / "rows", label="label"),
+    }
+    prints = {data.fingerprint for data in (base, *others.values())}
+    assert len(prints) == len(others) + 1
+    assert others["ignore"].n_sparse == 2
+    assert len(others["shares"].valid) == pytest.approx(120, abs=1)
+
+
+def test_edited_schema(path, tmp_path):
+    first = prepare(path, tmp_path / "one", label="label")
+    text = (tmp_path / "one" / "schema.yaml").read_text()
+    edited = tmp_path / "mine.yaml"
+    edited.write_text(text.replace("log1p", "none"))
+    second = prepare(path, tmp_path / "two", schema=edited)
+    assert second.fingerprint != first.fingerprint
+    assert {column.transform for column in second.schema.dense} == {"none"}
+    same = prepare(path, tmp_path / "three", schema=first.schema)
+    assert same.fingerprint == first.fingerprint
+    with pytest.raises(DataError, match="the label is to be 'C1', and the schema says 'label'"):
+        prepare(path, tmp_path / "four", schema=edited, label="C1")
+    wrong = Schema.load(edited)
+    columns = tuple(
+        c.model_copy(update={"name": "C99"}) if c.name == "C2" else c for c in wrong.columns
+    )
+    with pytest.raises(DataError, match="no column 'C99'"):
+        prepare(path, tmp_path / "four", schema=Schema(columns=columns))
+
+
+@pytest.mark.parametrize("given", [("valid",), ("test",), ("valid", "test")])
+def test_splits_given_as_files(path, tmp_path, given):
+    sources = {name: LOG.generate(50 + i, stream=i) for i, name in enumerate(given, start=1)}
+    files = {}
+    for name, frame in sources.items():
+        files[name] = tmp_path / f"{name}.csv"
+        frame.select(reversed(frame.columns)).write_csv(files[name])
+    data = prepare(path, tmp_path / "out", label="label", **files)
+    for name, frame in sources.items():
+        split = getattr(data, name)
+        assert np.array_equal(split.labels, frame["label"].to_numpy())
+        assert np.array_equal(split.sparse, data.encoder.encode(frame)[1])
+    drawn = {"valid", "test"} - set(given)
+    for name in drawn:
+        assert len(getattr(data, name)) == pytest.approx(600 * 0.1 / 0.9, abs=1)
+    total = len(data.train) + sum(len(getattr(data, name)) for name in drawn)
+    assert total == 600
+    alone = Encoder.fit(FRAME, data.schema)
+    if not drawn:
+        assert alone.dense == data.encoder.dense
+        assert alone.categorical == data.encoder.categorical
+
+
+def test_errors_in_given_files_name_them(path, tmp_path):
+    wrong = tmp_path / "test.csv"
+    LOG.generate(50).drop("C2").write_csv(wrong)
+    with pytest.raises(DataError, match=r"test\.csv: there is no column 'C2'"):
+        prepare(path, tmp_path / "out", label="label", test=wrong)
+    wrong.write_text(wrong.read_text().replace("label", "lable"))
+    with pytest.raises(DataError, match=r"(?s)test\.csv: there is no column 'label'.*'lable'"):
+        prepare(path, tmp_path / "out", label="label", test=wrong)
+    LOG.generate(50).with_columns(label=0).write_csv(wrong)
+    with pytest.raises(DataError, match=r"test\.csv, column 'label': only one class"):
+        prepare(path, tmp_path / "out", label="label", test=wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_value_that_is_not_a_number(path, tmp_path):
+    schema = prepare(path, tmp_path / "good", label="label").schema
+    lines = path.read_text().splitlines()
+    fields = lines[7].split(",")
+    fields[1] = "oops"
+    lines[7] = ",".join(fields)
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError) as caught:
+        prepare(path, tmp_path / "out", schema=schema)
+    assert caught.value.where == f"{path}, line 8, column 'I1'"
+    assert "'oops'" in caught.value.what
+    assert "schema" in caught.value.mend
+
+
+def test_column_that_is_all_missing(tmp_path):
+    frame = FRAME.with_columns(I1=None)
+    with pytest.raises(DataError, match=r"(?s)column 'I1': every value is missing.*--ignore I1"):
+        prepare(frame, tmp_path / "out", label="label")
+    schema = prepare(FRAME, tmp_path / "good", label="label").schema
+    with pytest.raises(DataError, match="column 'I1': every value is missing"):
+        prepare(frame, tmp_path / "out", schema=schema)
+    assert prepare(frame, tmp_path / "out", label="label", ignore=["I1"]).n_dense == 1
+
+
+def test_missing_only_in_test_is_ordinary(tmp_path):
+    test = LOG.generate(50, stream=1).with_columns(C1=pl.lit(None, pl.String), I1=None)
+    data = prepare(FRAME, tmp_path / "out", label="label", test=test)
+    assert len(set(data.test.sparse[:, 0])) == 1
+    assert not data.test.dense[:, 0].any()
+
+
+def test_too_few_clicks_for_three_parts(tmp_path):
+    frame = pl.DataFrame({"label": [1, 1] + [0] * 30, "c": ["a", "b"] * 16})
+    with pytest.raises(DataError, match="data frame, split valid: only one class"):
+        prepare(frame, tmp_path / "out", label="label")
+    assert only(tmp_path) == []
+
+
+def test_leaks_are_kept_as_warnings(tmp_path):
+    sale = (FRAME["label"].to_numpy() * (np.arange(600) % 3 == 0)).astype(int)
+    data = prepare(FRAME.with_columns(sale=pl.Series(sale)), tmp_path / "out", label="label")
+    assert len(data.warnings) == 1
+    assert "'sale' may leak" in data.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"fractions": (0.8, 0.3, 0.1)}, {"seed": -1}, {"min_count": 0}]
+)
+def test_bad_settings(path, tmp_path, options):
+    with pytest.raises(ConfigError):
+        prepare(path, tmp_path / "out", label="label", **options)
+    assert only(tmp_path) == ["log.csv"]
+
+
+def test_the_same_preparation_is_reused(path, tmp_path):
+    first = prepare(path, tmp_path / "out", label="label")
+    before = (tmp_path / "out" / "manifest.json").stat()
+    again = prepare(path, tmp_path / "out", label="label")
+    after = (tmp_path / "out" / "manifest.json").stat()
+    assert again.fingerprint == first.fingerprint
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("what", ["empty", "file", "other", "seed", "rows", "link"])
+def test_an_existing_folder_is_not_touched(path, tmp_path, what):
+    out = tmp_path / "out"
+    options = {"label": "label"}
+    if what == "file":
+        out.write_text("mine")
+    elif what == "link":
+        out.symlink_to(tmp_path / "nowhere")
+    elif what in ("seed", "rows"):
+        prepare(path, out, **options)
+        if what == "seed":
+            options["seed"] = 1
+        else:
+            path.write_text("\n".join(path.read_text().splitlines()[:-1]))
+    else:
+        out.mkdir()
+        if what == "other":
+            (out / "thesis.txt").write_text("mine")
+    before = contents(out)
+    with pytest.raises(DataError, match="the output folder exists and holds") as caught:
+        prepare(path, out, **options)
+    assert caught.value.where == str(out)
+    assert contents(out) == before
+    assert only(tmp_path) == ["log.csv", "out"]
+
+
+def test_a_damaged_preparation_is_not_reused(path, tmp_path):
+    prepare(path, tmp_path / "out", label="label")
+    file = tmp_path / "out" / "train" / "labels.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"labels\.npy: the file is damaged"):
+        prepare(path, tmp_path / "out", label="label")
+
+
+@pytest.mark.parametrize("moment", ["schema", "encoder", "arrays", "manifest", "rename"])
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_stopped_in_the_middle_leaves_nothing(path, tmp_path, monkeypatch, moment, fault):
+    calls = iter(range(100))
+
+    def stop(*args, **kwargs):
+        # Let the first two arrays through, to be in the middle of the middle.
+        if moment == "arrays" and next(calls) < 2:
+            return original(*args, **kwargs)
+        raise fault
+
+    original = np.save
+    target, name = {
+        "schema": (Schema, "save"),
+        "encoder": (Encoder, "save"),
+        "arrays": (np, "save"),
+        "manifest": (import_module("nasrec.data.prepare"), "write_manifest"),
+        "rename": (Path, "rename"),
+    }[moment]
+    monkeypatch.setattr(target, name, stop)
+    expected = DataError if isinstance(fault, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        prepare(path, tmp_path / "out", label="label")
+    if expected is DataError:
+        assert "No space left on device" in str(caught.value)
+    assert only(tmp_path) == ["log.csv"]
+    monkeypatch.undo()
+    assert len(prepare(path, tmp_path / "out", label="label").train) == 480
+
+
+KILLED = """
+import os, sys, numpy as np
+from nasrec.data import prepare
+save = np.save
+def stop(path, values):
+    save(path, values)
+    if path.name == "sparse.npy" and path.parent.name == "valid":
+        os.kill(os.getpid(), 9)
+np.save = stop
+prepare(sys.argv[1], sys.argv[2], label="label")
+"""
+
+
+def test_killed_leaves_nothing_that_opens(path, tmp_path):
+    out = tmp_path / "out"
+    run = subprocess.run([sys.executable, "-c", KILLED, str(path), str(out)], check=False)
+    assert run.returncode == -9
+    assert not out.exists()
+    (rest,) = (entry for entry in tmp_path.iterdir() if entry.name.endswith(".partial"))
+    with pytest.raises(DataError, match="not a prepared folder"):
+        PreparedData.open(rest)
+    assert len(prepare(path, out, label="label").train) == 480
+
+
+def test_a_folder_that_cannot_be_made(path, tmp_path):
+    with pytest.raises(DataError, match="cannot write the prepared data"):
+        prepare(path, path / "out", label="label")
+    prepare(path, tmp_path / "new" / "deep" / "out", label="label")
+
+
+def test_two_at_once_do_not_overwrite(path, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    original = Encoder.save
+
+    def meanwhile(self, file):
+        original(self, file)
+        if not out.exists():
+            out.mkdir()
+            (out / "x").write_text("mine")
+
+    monkeypatch.setattr(Encoder, "save", meanwhile)
+    with pytest.raises(DataError, match="was not there at the start"):
+        prepare(path, out, label="label")
+    assert contents(out) == {"x": b"mine"}
+    assert only(tmp_path) == ["log.csv", "out"]
