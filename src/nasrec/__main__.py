@@ -1,0 +1,5 @@
+"""`python -m nasrec` is `nasrec`."""
+
+from nasrec.cli import main
+
+main()

@@ -1,0 +1,131 @@
+"""All settings of a search: frozen, validated, written resolved into every run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from nasrec.nn import BASELINES, ModelOptions, build_baseline
+from nasrec.nn.inputs import Inputs
+from nasrec.search import EvolutionSettings, ScoreConfig
+from nasrec.space import NASREC_FULL, SearchSpace, load_space
+from nasrec.train.config import Settings, SupernetConfig, TrainConfig
+
+
+def _space(value: Any) -> Any:
+    """A name or file becomes its content, so that a run does not depend on a file's later fate."""
+    if isinstance(value, SearchSpace):
+        return value
+    return SearchSpace.from_dict(value) if isinstance(value, dict) else load_space(value)
+
+
+def evolution_for(evaluations: int) -> EvolutionSettings:
+    """The paper's evolution scaled to a number of evaluations.
+
+    The population is a fifth of the evaluations and at most the paper's 128: with less, most of a
+    short search would be spent on random architectures. Half of it meets in a tournament, as in
+    the paper.
+    """
+    population = max(1, min(128, round(evaluations / 5)))
+    children = 8 if evaluations >= 200 else 4
+    return EvolutionSettings(
+        population=population,
+        tournament=max(1, population // 2),
+        children=children,
+        generations=math.ceil(max(0, evaluations - population) / children),
+    )
+
+
+class SearchConfig(Settings):
+    """Settings of a whole search, from the supernet to the leaderboard.
+
+    Attributes:
+        seed: decides the split, all initial weights, the order of rows, and what is sampled.
+        space: what can be built; a name, the path of a YAML file, or a SearchSpace.
+        model: how every model of the leaderboard is made; full embedding tables, no cap.
+        supernet_layer_norm: LayerNorm in the supernet (paper: on, it keeps training stable).
+        supernet_embedding_cap: most rows of a table during the search (paper: 500,000).
+        supernet_rows: train the supernet on this many rows, drawn by the seed; None is all.
+        supernet: training of the shared weights.
+        scoring: how a candidate is scored with them.
+        method: evolution (the paper's) or random search, over the same scores.
+        evolution: sizes of the evolution.
+        evaluations: number of candidates to score; None is what `evolution` plans.
+        top_k: so many of the best are trained from scratch (paper: 15). Every hand-made model
+            gets as many trainings, with learning rates around that of `retrain`.
+        rates_per_architecture: learning rates tried for each of the top k; counted for the
+            hand-made models too.
+        retrain: training from scratch, the same for all models.
+        baselines: the hand-made models to compare with, by name.
+        match_size: give the hand-made models hidden widths such that their weights number about
+            as many as those of the NASRecNet that was chosen; off, they have `model.hidden`.
+        from_scratch_random: train so many random architectures of the space from scratch too: the
+            paper's random-search baseline.
+    """
+
+    seed: int = Field(default=0, ge=0)
+    space: Annotated[SearchSpace, BeforeValidator(_space)] = NASREC_FULL
+    model: ModelOptions = ModelOptions()
+    supernet_layer_norm: bool = True
+    supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
+    supernet_rows: int | None = Field(default=None, ge=1)
+    supernet: SupernetConfig = SupernetConfig()
+    scoring: ScoreConfig = ScoreConfig()
+    method: Literal["evolution", "random"] = "evolution"
+    evolution: EvolutionSettings = evolution_for(400)
+    evaluations: int | None = Field(default=None, ge=1)
+    top_k: int = Field(default=5, ge=1)
+    rates_per_architecture: int = Field(default=1, ge=1)
+    retrain: TrainConfig = TrainConfig()
+    baselines: tuple[str, ...] = tuple(BASELINES)
+    match_size: bool = False
+    from_scratch_random: int = Field(default=0, ge=0)
+
+    @field_validator("baselines")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in BASELINES:
+                build_baseline(name, Inputs(1, ()))  # raises, with the nearest names
+        return tuple(dict.fromkeys(names))
+
+    @model_validator(mode="after")
+    def _enough(self) -> SearchConfig:
+        if self.planned_evaluations < self.top_k:
+            raise ValueError(
+                f"top_k ({self.top_k}) may not exceed the evaluations ({self.planned_evaluations})"
+            )
+        return self
+
+    @property
+    def planned_evaluations(self) -> int:
+        """How many candidates are scored."""
+        if self.evaluations is not None:
+            return self.evaluations
+        e = self.evolution
+        return e.population + e.generations * e.children
+
+    @property
+    def trainings(self) -> int:
+        """Trainings from scratch of each family of models."""
+        return self.top_k * self.rates_per_architecture
+
+    @property
+    def supernet_options(self) -> ModelOptions:
+        """How networks on shared weights are made."""
+        return dataclasses.replace(
+            self.model,
+            layer_norm=self.supernet_layer_norm,
+            embedding_cap=self.supernet_embedding_cap,
+        )
+
+    def with_evaluations(self, evaluations: int) -> SearchConfig:
+        """The same search with another number of candidates, its evolution scaled to it."""
+        return self.replaced(evaluations=evaluations, evolution=evolution_for(evaluations))
+
+    def replaced(self, **changes: Any) -> SearchConfig:
+        """A copy with some settings changed, validated."""
+        return SearchConfig(**{name: getattr(self, name) for name in type(self).model_fields} | changes)

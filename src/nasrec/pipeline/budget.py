@@ -1,0 +1,149 @@
+"""Choosing the sizes of a search so that it takes about so many minutes here, on these data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData
+from nasrec.errors import ConfigError
+from nasrec.nn import NASRecNet, SharedWeights, build_baseline
+from nasrec.pipeline.data import inputs_of
+from nasrec.pipeline.progress import Reporter
+from nasrec.search import Scorer
+from nasrec.space import PathSampler
+from nasrec.train import build_optimizer, evaluate, train_steps
+
+SHARES = {"supernet": 0.35, "search": 0.2, "retrain": 0.45}
+"""Parts of the budget. Retraining decides what is taken home, and the supernet whether the right
+architectures get there; scoring is cheap."""
+MOST = {"supernet_epochs": 8, "evaluations": 2048, "top_k": 15}
+"""More does not help: the paper's search has 2048 evaluations and retrains 15."""
+FEWEST_EVALUATIONS = 16
+_STEPS = 6  # timed steps of each kind; their time varies by a few percent
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Speeds of this machine on these data.
+
+    Attributes:
+        supernet_rows: rows a second of a supernet's training.
+        candidate_seconds: to score one candidate.
+        retrain_seconds: for one pass over the training rows and one validation, mean over the
+            models that are compared.
+    """
+
+    supernet_rows: float
+    candidate_seconds: float
+    retrain_seconds: float
+
+
+def measure(config: SearchConfig, data: PreparedData) -> Measured:
+    """Time some steps of each kind, a few seconds in all."""
+    inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
+    shared = SharedWeights(config.space, inputs, config.supernet_options, seed=config.seed)
+    sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
+    batch = min(config.supernet.batch_size, len(data.train))
+
+    def steps_time(network: Any, loop: Any, optimizer: Any) -> float:
+        steps = train_steps(network, data.train, optimizer, loop, config.seed)
+        taken, last = [], time.perf_counter()
+        for _ in islice(steps, _STEPS):
+            now = time.perf_counter()
+            taken.append(now - last)
+            last = now
+        return float(np.mean(taken[1:] or taken))  # the first one allocates
+
+    supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
+    sampled = steps_time(lambda i: shared.subnet(sampler.sample(i, rng)), supernet, optimizer)
+    # A warm-up of one fifth trains the full supernet in a tenth of all steps.
+    full = steps_time(lambda _: shared.subnet(config.space.maximal(rng)), supernet, optimizer)
+    share = supernet.path_warmup_fraction / 2
+    step = (1 - share) * sampled + share * full
+
+    scorer = Scorer(shared, data.train, data.valid, config.scoring, config.seed)
+    candidates = [config.space.sample(rng) for _ in range(3)]
+    scorer(candidates[0])
+    began = time.perf_counter()
+    for candidate in candidates[1:]:
+        scorer(candidate)
+    candidate_seconds = (time.perf_counter() - began) / 2
+
+    models = [NASRecNet(config.space.sample(rng), inputs, config.model)]
+    models += [build_baseline(name, inputs, config.model) for name in config.baselines]
+    passes = []
+    rows_of_a_step = min(config.retrain.batch_size, len(data.train))
+    for model in models:
+        one = steps_time(lambda _, m=model: m, config.retrain, build_optimizer(config.retrain))
+        began = time.perf_counter()
+        evaluate(model, data.valid)
+        looks = config.retrain.evaluations_per_epoch * (time.perf_counter() - began)
+        passes.append(one * len(data.train) / rows_of_a_step + looks)
+    return Measured(batch / step, candidate_seconds, float(np.mean(passes)))
+
+
+def fit_to_budget(
+    config: SearchConfig, data: PreparedData, minutes: float, tell: Reporter
+) -> tuple[SearchConfig, dict[str, float]]:
+    """The settings with the sizes that fit into so many minutes, and what was measured.
+
+    Chosen are the supernet's rows or epochs, the number of evaluations, and `top_k`. What else is
+    in the settings stays.
+    """
+    if not minutes > 0:
+        raise ConfigError(f"the budget is {minutes} minutes", mend="give a positive number")
+    tell.say("Measuring this machine, to fit the search into the budget")
+    began = time.perf_counter()
+    measured = measure(config, data)
+    seconds = max(1.0, 60 * minutes - (time.perf_counter() - began))
+    resolved = sized(config, measured, len(data.train), seconds)
+    tell.say(
+        f"In {minutes:g} minutes: {_supernet_told(resolved, len(data.train))}, "
+        f"{resolved.planned_evaluations} candidates scored, "
+        f"{resolved.trainings} trainings of each model"
+    )
+    return resolved, asdict(measured)
+
+
+def sized(
+    config: SearchConfig, measured: Measured, train_rows: int, seconds: float
+) -> SearchConfig:
+    """The settings with sizes for so many seconds at these speeds."""
+    families = 1 + len(config.baselines)
+    a_rank = (
+        families * config.rates_per_architecture * config.retrain.epochs * measured.retrain_seconds
+    )
+    fixed = config.from_scratch_random * config.retrain.epochs * measured.retrain_seconds
+    for_retraining = max(0.0, SHARES["retrain"] * seconds - fixed)
+    top_k = max(1, min(MOST["top_k"], int(for_retraining / a_rank)))
+    left = max(seconds - fixed - top_k * a_rank, 0.2 * seconds)
+    search = SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
+    evaluations = int(left * search / measured.candidate_seconds)
+    evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
+    for_supernet = max(left - evaluations * measured.candidate_seconds, 0.1 * seconds)
+    rows = int(for_supernet * measured.supernet_rows)
+    epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
+    return config.replaced(
+        top_k=top_k,
+        supernet=config.supernet.model_copy(update={"epochs": epochs}),
+        supernet_rows=max(1, rows) if rows < train_rows else None,
+        **_evolution(config, evaluations),
+    )
+
+
+def _evolution(config: SearchConfig, evaluations: int) -> dict[str, Any]:
+    scaled = config.with_evaluations(max(evaluations, config.top_k))
+    return {"evaluations": evaluations, "evolution": scaled.evolution}
+
+
+def _supernet_told(config: SearchConfig, train_rows: int) -> str:
+    if config.supernet_rows is not None:
+        return f"the supernet on {config.supernet_rows:,} of {train_rows:,} rows"
+    epochs = config.supernet.epochs
+    return f"the supernet for {epochs} epoch{'s' if epochs > 1 else ''}"

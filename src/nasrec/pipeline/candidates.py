@@ -1,0 +1,86 @@
+"""Stage 3: search among architectures scored with the shared weights; the ranking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData
+from nasrec.nn import SharedWeights
+from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.progress import Reporter
+from nasrec.search import Evolution, Journal, RandomSearch, Scorer, SearchMethod, search, top
+from nasrec.search.candidate import Candidate
+from nasrec.space import Architecture
+from nasrec.train.checkpoint import write_json
+
+FORMAT = "nasrec-ranking/1"
+
+
+def method_of(config: SearchConfig) -> SearchMethod:
+    """The search method that the settings ask for."""
+    if config.method == "random":
+        return RandomSearch(config.space, seed=config.seed)
+    return Evolution(config.space, config.evolution, seed=config.seed)
+
+
+def search_stage(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    shared: Callable[[], SharedWeights],
+    tell: Reporter,
+) -> list[Architecture]:
+    """The best `top_k` architectures by the supernet's score, best first.
+
+    Args:
+        run: where the journal and the ranking are.
+        data: scored on its validation rows.
+        config: method, number of evaluations, scoring.
+        shared: gives the trained shared weights; not called if the ranking is there.
+        tell: shows progress.
+    """
+    ranking = run.search / "ranking.json"
+    if not ranking.is_file():
+        began = time.perf_counter()
+        header = {
+            "fingerprint": data.fingerprint,
+            "seed": config.seed,
+            "space": config.space.to_dict(),
+            "scoring": config.scoring.model_dump(),
+            "method": config.method,
+        }
+        scorer = Scorer(shared(), data.train, data.valid, config.scoring, config.seed)
+        with (
+            Journal(run.search / "journal.jsonl", header) as journal,
+            tell.bar("Scoring candidates", "candidates") as progress,
+        ):
+            replayed = len(journal.candidates)
+
+            def on_progress(candidate: Candidate, planned: int | None) -> None:
+                if candidate.index >= replayed:
+                    progress(candidate.index + 1, planned or candidate.index + 1)
+
+            found = search(
+                method_of(config),
+                scorer,
+                journal,
+                evaluations=config.planned_evaluations,
+                on_progress=on_progress,
+            )
+        write_json(ranking, {"format": FORMAT, "candidates": [_entry(c) for c in top(found, 10**9)]})
+        run.stage_done("search", time.perf_counter() - began)
+    entries = read_json(ranking)["candidates"][: config.top_k]
+    return [Architecture.from_dict(entry["architecture"]) for entry in entries]
+
+
+def _entry(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "digest": candidate.digest,
+        "logloss": candidate.score.logloss,
+        "auc": candidate.score.auc,
+        "evaluation": candidate.index,
+        "architecture": candidate.architecture.to_dict(),
+    }

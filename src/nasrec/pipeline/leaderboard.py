@@ -1,0 +1,140 @@
+"""Stage 5: each family's best trial is tested, once; the table of all that was compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nasrec.data import PreparedData
+from nasrec.files import write_text
+from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.retrain import NASREC
+from nasrec.pipeline.trials import TrialResult
+from nasrec.train import log_loss_of_probabilities
+from nasrec.train.checkpoint import write_json
+
+FORMAT = "nasrec-leaderboard/1"
+BASE_RATE = "base rate"
+#: How tables call the families.
+TITLES = {
+    NASREC: "NASRecNet",
+    "mlp": "MLP",
+    "dlrm": "DLRM",
+    "logreg": "logistic regression",
+    "random": "random architecture",
+}
+
+
+def leaderboard_stage(
+    run: RunFolder, data: PreparedData, families: dict[str, list[TrialResult]]
+) -> list[dict[str, Any]]:
+    """One row for each family, best validation log loss first.
+
+    A family's trial is chosen on validation; only that one is ever tested.
+    """
+    if not run.leaderboard.is_file():
+        rows = [_row(name, results, data) for name, results in families.items()]
+        rows.append(_base_rate(data))
+        rows.sort(key=lambda row: (np.inf if row["valid_logloss"] is None else row["valid_logloss"]))
+        trials = [_trial(result) for results in families.values() for result in results]
+        write_text(run.leaderboard_text, table(rows) + "\n")
+        write_json(run.leaderboard, {"format": FORMAT, "rows": rows, "trials": trials})
+    rows = read_json(run.leaderboard)["rows"]
+    return list(rows)
+
+
+def _row(family: str, results: list[TrialResult], data: PreparedData) -> dict[str, Any]:
+    chosen = results[0]
+    test = chosen.test(data)
+    return {
+        "name": TITLES.get(family, family),
+        **_trial(chosen),
+        "test_logloss": test.logloss,
+        "test_auc": test.auc,
+        "test_rows": test.rows,
+        "trainings": len(results),
+        "family_seconds": sum(result.seconds for result in results),
+    }
+
+
+def _trial(result: TrialResult) -> dict[str, Any]:
+    architecture = result.trial.spec.architecture
+    return {
+        "family": result.trial.family,
+        "trial": result.trial.name,
+        "valid_logloss": result.valid.logloss,
+        "valid_auc": result.valid.auc,
+        "weights": result.weights,
+        "embedding_weights": result.embedding_weights,
+        "madds": result.madds,
+        "learning_rate": result.trial.config.learning_rate,
+        "seconds": result.seconds,
+        "digest": architecture.digest if architecture else None,
+    }
+
+
+def _base_rate(data: PreparedData) -> dict[str, Any]:
+    rate = data.train.click_rate
+
+    def loss(labels: Any) -> float:
+        return log_loss_of_probabilities(np.full(len(labels), rate), labels)
+
+    return {
+        "name": BASE_RATE,
+        "family": BASE_RATE,
+        "trial": None,
+        "valid_logloss": loss(data.valid.labels),
+        "valid_auc": 0.5,
+        "weights": 0,
+        "embedding_weights": 0,
+        "madds": 0,
+        "learning_rate": None,
+        "seconds": 0.0,
+        "digest": None,
+        "test_logloss": loss(data.test.labels),
+        "test_auc": 0.5,
+        "test_rows": len(data.test),
+        "trainings": 0,
+        "family_seconds": 0.0,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The leaderboard as text."""
+    head = ("model", "valid loss", "test loss", "test AUC", "weights", "madds/row", "rate", "time")
+    body = [
+        (
+            row["name"],
+            _number(row["valid_logloss"], 5),
+            _number(row["test_logloss"], 5),
+            _number(row["test_auc"], 5),
+            f"{row['weights']:,}",
+            f"{row['madds']:,}",
+            "" if row["learning_rate"] is None else f"{row['learning_rate']:g}",
+            f"{row['family_seconds']:.0f} s" if row["trainings"] else "",
+        )
+        for row in rows
+    ]
+    return text_table(head, body)
+
+
+def text_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Columns aligned by spaces: the first to the left, the others to the right."""
+    lines = [head, *body]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+
+    def line_of(cells: Sequence[str]) -> str:
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "  ".join([first, *others]).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([line_of(head), rule, *(line_of(cells) for cells in body)])
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,102 @@
+"""Stage 4: train the best architectures and their competitors from scratch, all alike."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData
+from nasrec.nn import ModelOptions, build_baseline, count_dense_weights
+from nasrec.nn.inputs import Inputs
+from nasrec.pipeline.data import inputs_of
+from nasrec.pipeline.folder import RunFolder
+from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.trials import (
+    Trial,
+    TrialResult,
+    baseline_trials,
+    nasrec_trials,
+    run_trial,
+)
+from nasrec.space import Architecture
+
+NASREC = "nasrec"
+RANDOM = "random"
+
+
+def retrain_stage(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    best: list[Architecture],
+    tell: Reporter,
+) -> dict[str, list[TrialResult]]:
+    """Train everything that the leaderboard compares; the trials of each family, best first.
+
+    Equal treatment: the same rows, settings and early stopping for all, and as many trainings for
+    each hand-made model as NASRecNet has.
+    """
+    inputs = inputs_of(data)
+    families: dict[str, list[TrialResult]] = {}
+
+    def train(trials: list[Trial]) -> list[TrialResult]:
+        began = time.perf_counter()
+        fresh = any(not (run.retrain / t.name / "result.json").is_file() for t in trials)
+        results = [run_trial(t, data, run.retrain / t.name, tell) for t in trials]
+        if fresh:
+            run.stage_done(f"retrain {trials[0].family}", time.perf_counter() - began)
+        return sorted(results, key=lambda result: result.order)
+
+    rates, seed = config.rates_per_architecture, config.seed
+    families[NASREC] = train(
+        nasrec_trials(NASREC, best, inputs, config.model, config.retrain, seed, rates)
+    )
+    count = len(families[NASREC])
+    options = config.model
+    if config.match_size:
+        options = replace(options, hidden=matching_hidden(inputs, options, families[NASREC][0]))
+    for name in config.baselines:
+        families[name] = train(
+            baseline_trials(name, inputs, options, config.retrain, seed, count)
+        )
+    if config.from_scratch_random:
+        drawn = random_architectures(config, config.from_scratch_random)
+        families[RANDOM] = train(
+            nasrec_trials(RANDOM, drawn, inputs, config.model, config.retrain, seed)
+        )
+    return families
+
+
+def matching_hidden(
+    inputs: Inputs, options: ModelOptions, winner: TrialResult
+) -> tuple[int, ...]:
+    """Two equal hidden widths with which a plain MLP has about as many weights as the winner."""
+
+    def weights(width: int) -> int:
+        sized = replace(options, hidden=(width, width))
+        # The tables do not count, so that they need not be made to count the rest.
+        small = Inputs(inputs.dense, (1,) * inputs.sparse)
+        return count_dense_weights(build_baseline("mlp", small, sized))
+
+    low, high = 1, 2
+    while weights(high) < winner.weights:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if weights(middle) <= winner.weights else (low, middle)
+    return (low, low)
+
+
+def random_architectures(config: SearchConfig, count: int) -> list[Architecture]:
+    """Different architectures of the space, as random as their seed."""
+    rng = np.random.default_rng([config.seed, 7])  # a stream of its own
+    drawn: dict[str, Architecture] = {}
+    for _ in range(1000 * count):
+        architecture = config.space.sample(rng)
+        drawn.setdefault(architecture.digest, architecture)
+        if len(drawn) == count:
+            break
+    return list(drawn.values())

@@ -1,0 +1,242 @@
+"""The whole path, from a click log to a model, each stage on the files of the one before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData, Schema
+from nasrec.errors import RunError
+from nasrec.files import write_text
+from nasrec.nn import SharedWeights
+from nasrec.pipeline.budget import fit_to_budget
+from nasrec.pipeline.candidates import search_stage
+from nasrec.pipeline.data import DataRequest, data_stage
+from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.leaderboard import leaderboard_stage
+from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.retrain import NASREC, retrain_stage
+from nasrec.pipeline.summary import summary_text
+from nasrec.pipeline.supernet import supernet_stage
+from nasrec.pipeline.trials import TrialResult
+from nasrec.serve import Model, load_model, save_model
+from nasrec.serve.versions import environment
+from nasrec.space import Architecture
+from nasrec.train import Metrics
+from nasrec.train.checkpoint import write_json
+
+
+class Run:
+    """A finished run folder.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._folder = RunFolder(self.path)
+        self._folder.require_run()
+        if not self._folder.summary.is_file():
+            raise RunError(
+                "the run is not finished",
+                where=str(self.path),
+                mend="give the command that started it again; it goes on where it stopped",
+            )
+
+    @cached_property
+    def config(self) -> SearchConfig:
+        """Every setting, as it was resolved."""
+        return SearchConfig(**read_json(self._folder.config)["settings"])
+
+    @cached_property
+    def leaderboard(self) -> list[dict[str, Any]]:
+        """One row for each family of models, best validation log loss first."""
+        return list(read_json(self._folder.leaderboard)["rows"])
+
+    @property
+    def table(self) -> str:
+        """The leaderboard as text."""
+        return self._folder.leaderboard_text.read_text(encoding="utf-8").rstrip("\n")
+
+    @property
+    def summary(self) -> str:
+        """What was found, in plain words."""
+        return self._folder.summary.read_text(encoding="utf-8")
+
+    @cached_property
+    def model(self) -> Model:
+        """The NASRecNet that was chosen, ready to score rows."""
+        return load_model(self._folder.model)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture that was chosen."""
+        architecture = self.model.architecture
+        assert architecture is not None  # a run's model is a NASRecNet
+        return architecture
+
+    @property
+    def test_logloss(self) -> float | None:
+        """Log loss of the chosen NASRecNet on the test rows."""
+        return self._winner["test_logloss"]  # type: ignore[no-any-return]
+
+    @property
+    def test_auc(self) -> float | None:
+        """AUC of the chosen NASRecNet on the test rows; None where it is not defined."""
+        return self._winner["test_auc"]  # type: ignore[no-any-return]
+
+    @property
+    def _winner(self) -> dict[str, Any]:
+        return next(row for row in self.leaderboard if row["family"] == NASREC)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON types."""
+        return {
+            "run": str(self.path),
+            "test_logloss": self.test_logloss,
+            "test_auc": self.test_auc,
+            "architecture": self.architecture.to_dict(),
+            "model": str(self._folder.model),
+            "leaderboard": self.leaderboard,
+            "seconds": self._folder.stage_seconds(),
+        }
+
+
+def open_run(path: str | Path) -> Run:
+    """Open the folder of a finished search.
+
+    Raises:
+        RunError: not a run folder, or the search in it is not finished.
+    """
+    return Run(path)
+
+
+def search(
+    data: str | Path | pl.DataFrame,
+    label: str | None = None,
+    out: str | Path = "run",
+    *,
+    valid: str | Path | pl.DataFrame | None = None,
+    test: str | Path | pl.DataFrame | None = None,
+    ignore: Sequence[str] = (),
+    schema: Schema | str | Path | None = None,
+    format: str | None = None,
+    budget: float | None = None,
+    config: SearchConfig | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> Run:
+    """Find, train and keep the best model for a click log.
+
+    A search that was stopped goes on when called again with the same arguments, and ends with the
+    same result.
+
+    Args:
+        data: a CSV, TSV or Parquet file, a data frame, or a folder that `prepare` has made.
+        label: the 0/1 column.
+        out: the run folder; made, or gone on with if it is of the same search.
+        valid: validation rows, where they come separately.
+        test: test rows, likewise.
+        ignore: columns not to use.
+        schema: what the columns are; inferred by default.
+        format: how to read the files; by their extension by default.
+        budget: minutes; the sizes of the search are then chosen to fit this machine.
+        config: all settings at once.
+        reporter: tells how it goes; on standard error by default.
+        settings: fields of `SearchConfig`, for example `seed=0, space="small", top_k=3`.
+
+    Raises:
+        NasrecError: bad data, settings or folder, each with its place and how to mend it.
+
+    Example:
+        >>> run = search("log.csv", label="click", out="run", seed=0)  # doctest: +SKIP
+        >>> print(run.table)  # doctest: +SKIP
+    """
+    tell = reporter or Reporter()
+    asked = (config or SearchConfig()).replaced(**settings)
+    request = DataRequest(data, label, valid, test, ignore, schema, format)
+    run = RunFolder(Path(out))
+    described = request.describe()
+    told = {**described, "settings": asked.model_dump(mode="json"), "budget": budget}
+    with run.claimed(told):
+        prepared = data_stage(run, request, asked.seed)
+        for warning in prepared.warnings:
+            tell.say(f"Warning: {warning}")
+        resolved = _resolved(run, prepared, asked, budget, tell)
+        _stages(run, prepared, resolved, tell)
+    return Run(out)
+
+
+def _resolved(
+    run: RunFolder,
+    data: PreparedData,
+    asked: SearchConfig,
+    budget: float | None,
+    tell: Reporter,
+) -> SearchConfig:
+    """The settings with all sizes chosen: once, so that a run that goes on keeps them."""
+    if not run.config.is_file():
+        began = time.perf_counter()
+        resolved, measured = asked, None
+        if budget is not None:
+            resolved, measured = fit_to_budget(asked, data, budget, tell)
+            run.stage_done("measure the machine", time.perf_counter() - began)
+        write_json(run.environment, environment())
+        write_json(
+            run.config,
+            {
+                "settings": resolved.model_dump(mode="json"),
+                "fingerprint": data.fingerprint,
+                "budget_minutes": budget,
+                "measured": measured,
+            },
+        )
+    return SearchConfig(**read_json(run.config)["settings"])
+
+
+def _stages(run: RunFolder, data: PreparedData, config: SearchConfig, tell: Reporter) -> None:
+    """From the supernet to the model folder; what is complete is not done again."""
+
+    def shared() -> SharedWeights:
+        return supernet_stage(run, data, config, tell)
+
+    best = search_stage(run, data, config, shared, tell)
+    families = retrain_stage(run, data, config, best, tell)
+    rows = leaderboard_stage(run, data, families)
+    winner = families[NASREC][0]
+    if not run.model.is_dir():
+        _take_home(run, data, config, winner, rows)
+    if not run.summary.is_file():
+        architecture = winner.trial.spec.architecture
+        assert architecture is not None
+        write_text(run.summary, summary_text(run, data, config, rows, architecture))
+
+
+def _take_home(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    winner: TrialResult,
+    rows: list[dict[str, Any]],
+) -> None:
+    row = next(row for row in rows if row["family"] == NASREC)
+    nan = float("nan")
+    loss, auc = (nan if row[k] is None else row[k] for k in ("test_logloss", "test_auc"))
+    save_model(
+        run.model,
+        winner.trial.spec,
+        winner.network().state_dict(),
+        data,
+        metrics={"valid": winner.valid, "test": Metrics(loss, auc, row["test_rows"])},
+        config={
+            "training": winner.trial.config.model_dump(mode="json"),
+            "search": config.model_dump(mode="json"),
+        },
+    )

@@ -1,0 +1,75 @@
+"""What was found, in plain words, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData
+from nasrec.pipeline.folder import RunFolder
+from nasrec.pipeline.leaderboard import BASE_RATE, table
+from nasrec.pipeline.retrain import NASREC
+from nasrec.space import Architecture
+
+
+def summary_text(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    rows: Sequence[Mapping[str, Any]],
+    architecture: Architecture,
+) -> str:
+    """The text of summary.txt."""
+    winner = next(row for row in rows if row["family"] == NASREC)
+    others = [row for row in rows if row["family"] not in (NASREC, BASE_RATE, "random")]
+    live = ", ".join(map(str, architecture.live_blocks))
+    parts = [
+        f"NASRecNet on the test rows ({winner['test_rows']:,}): "
+        f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
+        _comparison(winner, others),
+        f"It is {winner['trial']} of {winner['trainings']} architectures trained from scratch, "
+        f"found among {config.planned_evaluations} scored of space {config.space.name!r}. "
+        f"Blocks {live} of {len(architecture.blocks)} reach its logit; it has "
+        f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings and "
+        f"needs {winner['madds']:,} multiply-adds a row.",
+        table([dict(row) for row in rows]),
+        "Each model was chosen among its trainings on validation; the test rows were read once, "
+        "at the end.\n"
+        f"Data: {len(data.train):,} train, {len(data.valid):,} validation, {len(data.test):,} test "
+        f"rows; click rate {data.train.click_rate:.4f}.",
+    ]
+    if data.warnings:
+        parts.append("Warnings:\n" + "\n".join(f"- {text}" for text in data.warnings))
+    seconds = run.stage_seconds()
+    if seconds:
+        width = max(map(len, seconds))
+        parts.append(
+            "Time:\n" + "\n".join(f"  {name:<{width}}  {s:8.1f} s" for name, s in seconds.items())
+        )
+    parts.append(
+        "Next:\n"
+        f"  nasrec evaluate {run.model} NEW-ROWS.csv      score it on other labelled rows\n"
+        f"  nasrec arch show {run.model}/architecture.json    look at what was found\n"
+        f"  python -c \"import nasrec; print(nasrec.load('{run.model}').predict_proba"
+        "('NEW-ROWS.csv'))\""
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _comparison(winner: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+    measured = [row for row in others if row["test_logloss"] is not None]
+    if not measured or winner["test_logloss"] is None:
+        return "No hand-made model was trained beside it."
+    best = min(measured, key=lambda row: row["test_logloss"])
+    gain = best["test_logloss"] - winner["test_logloss"]
+    if gain > 0:
+        return f"That is {gain:.5f} less log loss than the best hand-made model, {best['name']}."
+    return (
+        f"The best hand-made model, {best['name']}, has {-gain:.5f} less log loss: on these data "
+        "the search has not paid. A longer one may (--budget, --epochs, --top-k)."
+    )
+
+
+def _said(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.5f}"

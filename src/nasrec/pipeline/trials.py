@@ -1,0 +1,201 @@
+"""One training from scratch, in a folder of its own: what the leaderboard is made of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import nn
+
+from nasrec.data import PreparedData
+from nasrec.files import written_aside, write_text
+from nasrec.nn import count_dense_weights, count_weights
+from nasrec.nn.inputs import Inputs, ModelOptions
+from nasrec.pipeline.folder import read_json
+from nasrec.pipeline.progress import Reporter
+from nasrec.serve import ModelSpec
+from nasrec.space import Architecture
+from nasrec.train import JsonLines, Metrics, TrainConfig, evaluate, fit
+from nasrec.train.checkpoint import write_json
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network to train from scratch.
+
+    Attributes:
+        name: of its folder and in tables.
+        family: the trials of one family compete on validation; one of them is tested.
+        spec: the network.
+        config: how it is trained.
+        seed: its initial weights and the order of its rows.
+    """
+
+    name: str
+    family: str
+    spec: ModelSpec
+    config: TrainConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial went; read from its folder.
+
+    Attributes:
+        trial: what was trained.
+        folder: where its files are.
+        valid: metrics of the weights kept, those of the best evaluation.
+        weights: outside the embedding tables.
+        embedding_weights: of the tables.
+        madds: multiply-adds a row.
+        steps: training steps done.
+        seconds: wall time.
+    """
+
+    trial: Trial
+    folder: Path
+    valid: Metrics
+    weights: int
+    embedding_weights: int
+    madds: int
+    steps: int
+    seconds: float
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """To sort by: validation log loss, ties by name; one that is not a number is last."""
+        loss = self.valid.logloss
+        return (loss if np.isfinite(loss) else np.inf, self.trial.name)
+
+    def network(self) -> nn.Module:
+        """The trained network."""
+        return self.trial.spec.load(self.folder / "weights.safetensors")
+
+    def test(self, data: PreparedData) -> Metrics:
+        """Metrics on the test split; for the one trial that its family has chosen."""
+        return evaluate(self.network(), data.test)
+
+
+def learning_rates(default: float, count: int) -> list[float]:
+    """A ladder around the default: x1, x1/2, x2, x1/4, x4, ..."""
+    factors = [1.0]
+    power = 1
+    while len(factors) < count:
+        factors += [2.0**-power, 2.0**power]
+        power += 1
+    return [default * factor for factor in factors[:count]]
+
+
+def nasrec_trials(
+    family: str,
+    architectures: list[Architecture],
+    inputs: Inputs,
+    options: ModelOptions,
+    config: TrainConfig,
+    seed: int,
+    rates: int = 1,
+) -> list[Trial]:
+    """Trials of several architectures, each at `rates` learning rates."""
+    trials = []
+    for rank, architecture in enumerate(architectures, start=1):
+        for i, rate in enumerate(learning_rates(config.learning_rate, rates)):
+            trials.append(
+                Trial(
+                    f"{family}-{rank}" + (f"-lr{i + 1}" if rates > 1 else ""),
+                    family,
+                    ModelSpec("nasrec", inputs, options, architecture),
+                    config.model_copy(update={"learning_rate": rate}),
+                    seed,
+                )
+            )
+    return trials
+
+
+def baseline_trials(
+    name: str,
+    inputs: Inputs,
+    options: ModelOptions,
+    config: TrainConfig,
+    seed: int,
+    count: int,
+) -> list[Trial]:
+    """As many trials of a hand-made model as NASRecNet gets, over learning rates."""
+    return [
+        Trial(
+            f"{name}-{i}",
+            name,
+            ModelSpec(name, inputs, options),
+            config.model_copy(update={"learning_rate": rate}),
+            seed,
+        )
+        for i, rate in enumerate(learning_rates(config.learning_rate, count), start=1)
+    ]
+
+
+def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> TrialResult:
+    """Train from scratch, or read what an earlier call has trained in this folder.
+
+    A training that was killed goes on from its last checkpoint; one that was finished is not
+    repeated.
+    """
+    result = folder / "result.json"
+    if not result.is_file():
+        _train(trial, data, folder, tell)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    content = read_json(result)
+    nan = float("nan")
+    scores = {k: nan if v is None else v for k, v in content["valid"].items()}
+    return TrialResult(
+        trial,
+        folder,
+        Metrics(**scores),
+        **{k: content[k] for k in ("weights", "embedding_weights", "madds", "steps", "seconds")},
+    )
+
+
+def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> None:
+    network = trial.spec.build(trial.seed)
+    if trial.spec.architecture is not None:
+        text = json.dumps(trial.spec.architecture.to_dict(), indent=1) + "\n"
+        write_text(folder / "architecture.json", text)
+    batch = min(trial.config.batch_size, len(data.train))
+    with (
+        JsonLines(folder / "metrics.jsonl") as log,
+        tell.bar(f"Training {trial.name}", "rows", batch) as progress,
+    ):
+        fitted = fit(
+            network,
+            data.train,
+            data.valid,
+            trial.config,
+            trial.seed,
+            log=log,
+            checkpoint=folder / "checkpoint",
+            progress=progress,
+        )
+    assert fitted.best is not None  # there are validation rows
+    with written_aside(folder / "weights.safetensors") as aside:
+        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, aside)
+    weights = count_dense_weights(network)
+    content: dict[str, Any] = {
+        "name": trial.name,
+        "family": trial.family,
+        "model": trial.spec.model,
+        "config": trial.config.model_dump(),
+        "seed": trial.seed,
+        "valid": fitted.best.to_dict(),
+        "best_step": fitted.best_step,
+        "steps": fitted.steps,
+        "weights": weights,
+        "embedding_weights": count_weights(network) - weights,
+        "madds": cast("Any", network).madds,
+        "seconds": fitted.seconds,
+    }
+    write_json(folder / "result.json", content)
+
