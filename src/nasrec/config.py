@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, build_baseline
 from nasrec.nn.inputs import Inputs
 from nasrec.search import EvolutionSettings, ScoreConfig
@@ -128,4 +131,75 @@ class SearchConfig(Settings):
 
     def replaced(self, **changes: Any) -> SearchConfig:
         """A copy with some settings changed, validated."""
-        return SearchConfig(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+        return SearchConfig(
+            **{name: getattr(self, name) for name in type(self).model_fields} | changes
+        )
+
+
+def model_options(embedding_dim: int, **options: Any) -> ModelOptions:
+    """Options for an embedding width, with the largest number of heads up to 8 that divides it."""
+    return ModelOptions(
+        embedding_dim=embedding_dim, heads=math.gcd(8, max(1, embedding_dim)), **options
+    )
+
+
+def config_from_options(
+    file: str | Path | None = None, budget: float | None = None, **given: Any
+) -> SearchConfig:
+    """Settings from a file and from a few flat options, as a command line has them.
+
+    Args:
+        file: a YAML or JSON file of `SearchConfig` fields; options go before it.
+        budget: minutes; refused together with the sizes that it chooses.
+        given: options; None leaves a setting as it is.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if budget is not None and (both := [n for n in _BUDGETED if n in given]):
+        option = "--" + both[0].replace("_", "-")
+        raise ConfigError(
+            f"--budget chooses {option}", where="command line", mend="give one of the two"
+        )
+    settings = {} if file is None else _settings_file(Path(file))
+    config = SearchConfig(**settings)
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        room, _, field = _OPTIONS.get(name, name).partition(".")
+        if name == "embedding_dim":
+            changes["model"] = dataclasses.replace(
+                config.model, embedding_dim=value, heads=model_options(value).heads
+            )
+        elif name == "evaluations":
+            changes |= {"evaluations": value, "evolution": evolution_for(value)}
+        elif field:
+            part = changes.get(room, getattr(config, room))
+            changes[room] = type(part)(**part.model_dump() | {field: value})
+        else:
+            changes[room] = value
+    return config.replaced(**changes)
+
+
+#: Where the flat options of the command line live among the settings, if not under their name.
+_OPTIONS = {
+    "epochs": "supernet.epochs",
+    "batch_size": "supernet.batch_size",
+    "retrain_epochs": "retrain.epochs",
+    "retrain_batch_size": "retrain.batch_size",
+    "learning_rate": "retrain.learning_rate",
+}
+_BUDGETED = ("epochs", "supernet_rows", "evaluations", "top_k")
+
+
+def _settings_file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", where=str(path), mend="check the path"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(content, dict):
+        raise ConfigError("not a mapping of settings", where=str(path))
+    if set(content) == {"settings", "fingerprint", "budget_minutes", "measured"}:
+        content = content["settings"]  # the config.json of a run
+    return dict(content)

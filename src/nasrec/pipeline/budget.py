@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
@@ -75,7 +76,7 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
         scorer(candidate)
     candidate_seconds = (time.perf_counter() - began) / 2
 
-    models = [NASRecNet(config.space.sample(rng), inputs, config.model)]
+    models: list[nn.Module] = [NASRecNet(config.space.sample(rng), inputs, config.model)]
     models += [build_baseline(name, inputs, config.model) for name in config.baselines]
     passes = []
     rows_of_a_step = min(config.retrain.batch_size, len(data.train))

@@ -70,7 +70,9 @@ def search_stage(
                 evaluations=config.planned_evaluations,
                 on_progress=on_progress,
             )
-        write_json(ranking, {"format": FORMAT, "candidates": [_entry(c) for c in top(found, 10**9)]})
+        write_json(
+            ranking, {"format": FORMAT, "candidates": [_entry(c) for c in top(found, 10**9)]}
+        )
         run.stage_done("search", time.perf_counter() - began)
     entries = read_json(ranking)["candidates"][: config.top_k]
     return [Architecture.from_dict(entry["architecture"]) for entry in entries]

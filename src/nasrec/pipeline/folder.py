@@ -200,7 +200,9 @@ def _differences(there: Any, here: Any, name: str = "") -> list[str]:
             )
         ]
     if name.startswith("data."):
-        return [f"the data differ ({name.removeprefix('data.')}: {_short(there)}, now {_short(here)})"]
+        return [
+            f"the data differ ({name.removeprefix('data.')}: {_short(there)}, now {_short(here)})"
+        ]
     for part in ("settings.", "preparation."):
         name = name.removeprefix(part)
     return [f"{name} was {_short(there)}, now {_short(here)}"]

@@ -37,7 +37,7 @@ def leaderboard_stage(
     if not run.leaderboard.is_file():
         rows = [_row(name, results, data) for name, results in families.items()]
         rows.append(_base_rate(data))
-        rows.sort(key=lambda row: (np.inf if row["valid_logloss"] is None else row["valid_logloss"]))
+        rows.sort(key=lambda row: np.inf if row["valid_logloss"] is None else row["valid_logloss"])
         trials = [_trial(result) for results in families.values() for result in results]
         write_text(run.leaderboard_text, table(rows) + "\n")
         write_json(run.leaderboard, {"format": FORMAT, "rows": rows, "trials": trials})

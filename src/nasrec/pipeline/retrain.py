@@ -59,9 +59,7 @@ def retrain_stage(
     if config.match_size:
         options = replace(options, hidden=matching_hidden(inputs, options, families[NASREC][0]))
     for name in config.baselines:
-        families[name] = train(
-            baseline_trials(name, inputs, options, config.retrain, seed, count)
-        )
+        families[name] = train(baseline_trials(name, inputs, options, config.retrain, seed, count))
     if config.from_scratch_random:
         drawn = random_architectures(config, config.from_scratch_random)
         families[RANDOM] = train(
@@ -70,9 +68,7 @@ def retrain_stage(
     return families
 
 
-def matching_hidden(
-    inputs: Inputs, options: ModelOptions, winner: TrialResult
-) -> tuple[int, ...]:
+def matching_hidden(inputs: Inputs, options: ModelOptions, winner: TrialResult) -> tuple[int, ...]:
     """Two equal hidden widths with which a plain MLP has about as many weights as the winner."""
 
     def weights(width: int) -> int:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nasrec.data import PreparedData
-from nasrec.errors import RunError
-from nasrec.nn.inputs import ModelOptions
-from nasrec.pipeline.data import inputs_of
+from nasrec.data import PreparedData, prepare
+from nasrec.errors import ConfigError, RunError, SpaceError
+from nasrec.nn import build_baseline
+from nasrec.nn.inputs import Inputs, ModelOptions
+from nasrec.pipeline.data import DataRequest, inputs_of
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import Trial, run_trial
 from nasrec.serve import Model, ModelSpec, load_model, save_model
-from nasrec.space import Architecture
+from nasrec.space import Architecture, load_architecture, load_space
 from nasrec.train import TrainConfig
 
 
@@ -54,9 +56,62 @@ def train(
         result = run_trial(trial, data, aside / name, reporter or Reporter())
         metrics: dict[str, Any] = {"valid": result.valid, "test": result.test(data)}
         state = result.network().state_dict()
-        save_model(
-            out, spec, state, data, metrics=metrics, config=config.model_dump(mode="json")
-        )
+        save_model(out, spec, state, data, metrics=metrics, config=config.model_dump(mode="json"))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return load_model(out)
+
+
+def train_from_log(
+    data: str | Path,
+    out: str | Path,
+    *,
+    arch: str | None = None,
+    model: str | None = None,
+    space: str = "full",
+    training: Mapping[str, Any] | None = None,
+    options: ModelOptions | None = None,
+    seed: int = 0,
+    **preparation: Any,
+) -> Model:
+    """`train` from names and files: a raw log is prepared first, the architecture is read.
+
+    Args:
+        data: a prepared folder or a raw log.
+        out: the model folder; must not exist.
+        arch: an architecture by name or file; or else
+        model: the name of a hand-made model.
+        space: name or file of the space that the architecture must be of.
+        training: fields of TrainConfig; None leaves one as it is.
+        options: how the model is made.
+        seed: of the split, the initial weights and the order of the rows.
+        preparation: options of `nasrec.data.prepare` for a raw log.
+    """
+    if (arch is None) == (model is None):
+        raise ConfigError(
+            "what is to be trained?" if arch is None else "both --arch and --model are given",
+            mend="give --arch published:criteo-full (or a file), or --model mlp",
+        )
+    if Path(out).exists():  # before any long work
+        raise RunError("the folder exists already", where=str(out), mend="give another --out")
+    config = TrainConfig(**{k: v for k, v in (training or {}).items() if v is not None})
+    chosen: Architecture | str
+    if arch is not None:
+        chosen = load_architecture(arch)
+        try:
+            load_space(space).validate(chosen)
+        except SpaceError as error:
+            where = f"{arch}, {error.where}" if error.where else arch
+            mend = f"{error.mend}; or name the space it is of with --space"
+            raise SpaceError(error.what, where=where, mend=mend) from None
+    else:
+        chosen = str(model)
+        build_baseline(chosen, Inputs(1, ()))  # refuses an unknown name before any long work
+    asked = DataRequest(data, **preparation)
+    with tempfile.TemporaryDirectory(prefix="nasrec-") as scratch:
+        if asked.prepared:
+            asked.describe()  # refuses options that do not apply
+            prepared = PreparedData.open(Path(data))
+        else:
+            prepared = prepare(data, Path(scratch) / "data", seed=seed, **preparation)
+        return train(prepared, chosen, out, options=options, config=config, seed=seed)

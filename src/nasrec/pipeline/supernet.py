@@ -17,9 +17,7 @@ def supernet_stage(
     run: RunFolder, data: PreparedData, config: SearchConfig, tell: Reporter
 ) -> SharedWeights:
     """The trained shared weights of this run."""
-    shared = SharedWeights(
-        config.space, inputs_of(data), config.supernet_options, seed=config.seed
-    )
+    shared = SharedWeights(config.space, inputs_of(data), config.supernet_options, seed=config.seed)
     weights, checkpoint = run.supernet / "weights.safetensors", run.supernet / "checkpoint"
     if not weights.is_file():
         rows = some_rows(data.train, config.supernet_rows, config.seed)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nasrec.data import PreparedData
-from nasrec.files import written_aside, write_text
+from nasrec.files import write_text, written_aside
 from nasrec.nn import count_dense_weights, count_weights
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.pipeline.folder import read_json
@@ -150,11 +150,12 @@ def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) ->
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     content = read_json(result)
     nan = float("nan")
-    scores = {k: nan if v is None else v for k, v in content["valid"].items()}
+    valid = content["valid"]
+    loss, auc = (nan if valid[k] is None else valid[k] for k in ("logloss", "auc"))
     return TrialResult(
         trial,
         folder,
-        Metrics(**scores),
+        Metrics(loss, auc, valid["rows"]),
         **{k: content[k] for k in ("weights", "embedding_weights", "madds", "steps", "seconds")},
     )
 
@@ -198,4 +199,3 @@ def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> No
         "seconds": fitted.seconds,
     }
     write_json(folder / "result.json", content)
-

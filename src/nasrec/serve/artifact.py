@@ -38,9 +38,9 @@ from nasrec.errors import DataError, NasrecError, RunError
 from nasrec.files import folder_written_aside
 from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline
 from nasrec.nn.parameters import shapes_only
+from nasrec.serve.versions import versions
 from nasrec.space import Architecture
 from nasrec.train.metrics import Metrics, evaluate, predict_logits
-from nasrec.serve.versions import versions
 
 FORMAT = "nasrec-model/1"
 NASREC = "nasrec"
@@ -276,7 +276,9 @@ def load_model(path: str | Path) -> Model:
         if not file.is_file():
             raise RunError("the file is missing", where=str(file), mend=AGAIN)
         if file.stat().st_size != entry["bytes"] or sha256_of_file(file) != entry["sha256"]:
-            raise RunError("the file is damaged: its checksum is wrong", where=str(file), mend=AGAIN)
+            raise RunError(
+                "the file is damaged: its checksum is wrong", where=str(file), mend=AGAIN
+            )
     content = _json(path / "model.json")
     architecture = None
     try:
