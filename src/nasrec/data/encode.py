@@ -177,7 +177,8 @@ class Encoder:
             "format": "nasrec-encoder",
             "version": ENCODER_VERSION,
             "dense": [asdict(column) for column in self.dense],
-            "categorical": [asdict(column) for column in self.categorical],
+            # Not asdict, which copies every value deeply.
+            "categorical": [{"name": c.name, "values": c.values} for c in self.categorical],
         }
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         Path(path).write_text(text + "\n", encoding="utf-8")

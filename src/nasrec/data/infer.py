@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from nasrec.data.formats import FORMATS, Table, format_of, read_table, unknown_column
@@ -156,15 +157,12 @@ def _numeric(
     def categorical(reason: str) -> Column:
         return Column(name=name, role="categorical", min_count=min_count, reason=reason)
 
-    def quantile(q: float) -> float:
-        return float(numbers.quantile(q) or 0.0)
-
-    low, middle, high = quantile(0.0), quantile(0.5), quantile(1.0)
     distinct, rows = numbers.n_unique(), len(numbers)
+    low, middle, upper, high = np.quantile(numbers.to_numpy(), [0, 0.5, 0.75, 1]).tolist()
     extent = f"from {low:.10g} to {high:.10g}"
     # A long tail: the largest value is far out, measured by where the bulk lies. Criteo's counts
     # go down to -3, which stands for "not known".
-    bulk = max(middle, quantile(0.75) - low, 1.0)
+    bulk = max(middle, upper - low, 1.0)
     long_tail = low >= -10 and high >= 100 and high > 10 * bulk
     dense = Column(
         name=name,
