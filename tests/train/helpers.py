@@ -21,7 +21,7 @@ def make_split(rows: int, seed: int = 0, inputs: Inputs = INPUTS) -> Split:
     rng = np.random.default_rng(seed)
     dense = rng.normal(size=(rows, inputs.dense)).astype(np.float32)
     sparse = np.stack([rng.integers(0, v, rows) for v in inputs.vocabulary], 1).astype(np.int32)
-    logit = dense[:, 0] * np.where(sparse[:, 0] % 2, 1, -1) - 0.5
+    logit = 2 * dense[:, 0] + np.where(sparse[:, 0] % 2, 1.0, -1.0) - 0.5
     labels = (rng.random(rows) < 1 / (1 + np.exp(-logit))).astype(np.float32)
     return Split("rows", dense, sparse, labels, float(labels.mean()) if rows else 0.0)
 

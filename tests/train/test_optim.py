@@ -89,7 +89,9 @@ def test_row_sparse_adam_equals_torch_sparse_adam() -> None:
 def test_embedding_l2_decays_touched_rows_only() -> None:
     weight = nn.Parameter(torch.randn(6, 3))
     before = weight.detach().clone()
-    grad = torch.sparse_coo_tensor(torch.tensor([[1, 1, 4]]), torch.ones(3, 3), (6, 3))
+    grad = torch.sparse_coo_tensor(
+        torch.tensor([[1, 1, 4]]), torch.ones(3, 3), (6, 3), check_invariants=True
+    )
     weight.grad = grad
     Adagrad(embedding_l2=0.5).step([("e", weight)], 0.1)
     full = grad.to_dense() + 0.5 * before

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +11,10 @@ import torch
 from nasrec.errors import ConfigError, DivergenceError
 from nasrec.nn import NASRecNet, SharedWeights
 from nasrec.space import STRATEGIES
-from nasrec.train import Adagrad, LoopConfig, SupernetConfig, train_steps, train_supernet
+from nasrec.train import Adagrad, LoopConfig, SupernetConfig, evaluate, train_steps, train_supernet
 from tests.train.helpers import INPUTS, OPTIONS, make_shared, make_split, same_weights
 from tests.train.killed import SUPERNET, run_supernet
-from tests.train.test_loop import ROOT, KilledError, kill_at, kill_often
+from tests.train.test_loop import ROOT, KilledError, kill_at, kill_one
 
 
 def same_store(a: SharedWeights, b: SharedWeights) -> bool:
@@ -37,10 +36,9 @@ def test_every_strategy_learns(strategy) -> None:
     result = train_supernet(shared, split, SupernetConfig(batch_size=32, strategy=strategy))
     assert [r["step"] for r in result.history] == [50, 100, 150, 200]
     losses = [r["train_logloss"] for r in result.history]
-    rate = split.click_rate
-    entropy = -rate * math.log(rate) - (1 - rate) * math.log(1 - rate)
     assert losses[-1] < losses[0]
-    assert losses[-1] < entropy
+    metrics = evaluate(shared.subnet(shared.space.maximal()), make_split(1000, 2))
+    assert metrics.auc > 0.7
 
 
 def test_a_fixed_architecture_trains_as_its_standalone_twin() -> None:
@@ -92,7 +90,7 @@ def test_interrupted_and_resumed(tmp_path: Path) -> None:
 
 
 def test_kill_9_and_resume(tmp_path: Path) -> None:
-    kill_often("supernet", tmp_path / "c", times=2)
+    kill_one("supernet", tmp_path / "c")
     straight, _ = run_supernet(None)
     resumed, _ = run_supernet(tmp_path / "c")
     assert same_store(straight, resumed)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nasrec.data import Split
+from nasrec.errors import ConfigError, DataError
+from nasrec.nn import SharedWeights
+from nasrec.search import ScoreConfig, Scorer
+from nasrec.space import Architecture
+from nasrec.train import SupernetConfig, auc, evaluate, log_loss, train_supernet
+from tests.train.helpers import SPACE, make_shared, make_split
+
+TRAIN, VALID = make_split(700, 1), make_split(300, 2)
+
+
+@pytest.fixture(scope="module")
+def shared() -> SharedWeights:
+    store = make_shared()
+    train_supernet(store, TRAIN, SupernetConfig(batch_size=64))
+    return store
+
+
+def architectures(count: int, seed: int = 0) -> list[Architecture]:
+    rng = np.random.default_rng(seed)
+    return [SPACE.sample(rng) for _ in range(count)]
+
+
+def oracle(shared: SharedWeights, arch: Architecture, scorer: Scorer) -> tuple[float, float]:
+    """Fine-tuning of the last FC by autograd and torch's own optimiser, rows one by one."""
+    network, config = deepcopy(shared.extract(arch)).eval(), scorer.config
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    head = [p.requires_grad_(True) for p in network.head.parameters()]
+    opt = torch.optim.Adagrad(head, lr=config.learning_rate, eps=config.eps)
+    rows = scorer.finetune
+    assert rows is not None
+    n, b = len(rows.labels), scorer.batch
+    for step in range(config.finetune_steps):
+        at = [(step * b + i) % n for i in range(b)]
+        logits = network(rows.dense[at], rows.sparse[at])
+        opt.zero_grad()
+        F.binary_cross_entropy_with_logits(logits, rows.labels[at]).backward()
+        opt.step()
+    with torch.no_grad():
+        logits = network(scorer.valid.dense, scorer.valid.sparse)
+    return log_loss(logits, scorer.valid.labels), auc(logits, scorer.valid.labels)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ScoreConfig(finetune_steps=5, finetune_batch=64),  # one pass, nothing cached
+        ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, batch_size=100),
+        ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, cache_mb=0),
+        ScoreConfig(finetune_steps=3, finetune_batch=1000),
+        ScoreConfig(finetune_steps=9, finetune_batch=64, finetune_rows=10, valid_rows=50),
+    ],
+)
+def test_equal_to_fine_tuning_by_autograd(shared, config) -> None:
+    scorer = Scorer(shared, TRAIN, VALID, config, seed=1)
+    for arch in architectures(3):
+        score = scorer.score(arch)
+        logloss, area = oracle(shared, arch, scorer)
+        assert score.logloss == pytest.approx(logloss, abs=2e-6)
+        assert score.auc == pytest.approx(area, abs=2e-3)
+        assert score.rows == (config.valid_rows or 300)
+
+
+def test_shared_weights_stay_as_they_are(shared) -> None:
+    for arch in architectures(6):
+        shared.subnet(arch)  # makes the tensors that no step has asked for
+    before = {name: tensor.clone() for name, tensor in shared.tensors.items()}
+    scorer = Scorer(shared, TRAIN, VALID, ScoreConfig(finetune_steps=20, finetune_batch=64))
+    for arch in architectures(6):
+        scorer.score(arch)
+    assert before.keys() == shared.tensors.keys()
+    assert all(torch.equal(before[n], shared.tensors[n]) for n in before)
+    assert not any(t.is_inference() for t in shared.tensors.values())
+
+
+def test_a_score_does_not_depend_on_the_others() -> None:
+    config = ScoreConfig(finetune_steps=10, finetune_batch=64)
+    archs = architectures(5)
+
+    def scores(order) -> dict[str, float]:
+        scorer = Scorer(make_shared(seed=4), TRAIN, VALID, config)
+        return {a.digest: scorer.score(a).logloss for a in order}
+
+    assert scores(archs) == scores(archs[::-1])
+
+
+def test_without_fine_tuning(shared) -> None:
+    scorer = Scorer(shared, make_split(0), VALID, ScoreConfig(finetune_steps=0))
+    for arch in architectures(3):
+        found, expected = scorer.score(arch), evaluate(shared.extract(arch), VALID)
+        assert found.logloss == pytest.approx(expected.logloss, abs=1e-6)
+        assert found.auc == pytest.approx(expected.auc, abs=1e-4)
+
+
+def test_fine_tuning_helps(shared) -> None:
+    plain = Scorer(shared, TRAIN, TRAIN, ScoreConfig(finetune_steps=0))
+    tuned = Scorer(shared, TRAIN, TRAIN, ScoreConfig(finetune_steps=200, finetune_batch=100))
+    for arch in architectures(4):
+        assert tuned.score(arch).logloss < plain.score(arch).logloss
+
+
+def test_rows_are_distinct_and_the_seed_decides_them(shared) -> None:
+    def dense(seed: int) -> np.ndarray:
+        config = ScoreConfig(finetune_steps=4, finetune_batch=50, valid_rows=20)
+        scorer = Scorer(shared, TRAIN, VALID, config, seed=seed)
+        assert scorer.finetune is not None
+        return np.concatenate([scorer.finetune.dense, scorer.valid.dense])
+
+    assert np.array_equal(dense(1), dense(1))
+    assert not np.array_equal(dense(1), dense(2))
+    assert len(np.unique(dense(1)[:200], axis=0)) == 200
+
+
+def test_wrong_input(shared) -> None:
+    with pytest.raises(DataError, match="validation"):
+        Scorer(shared, TRAIN, make_split(0))
+    with pytest.raises(DataError, match="training"):
+        Scorer(shared, make_split(0), VALID)
+    with pytest.raises(ConfigError, match="finetune_batch = 0"):
+        ScoreConfig(finetune_batch=0)
+
+
+def test_one_class_in_validation_has_a_loss_but_no_auc(shared) -> None:
+    labels = np.zeros(len(VALID), np.float32)
+    valid = Split("valid", VALID.dense, VALID.sparse, labels, 0.0)
+    score = Scorer(shared, TRAIN, valid, ScoreConfig(finetune_steps=1)).score(architectures(1)[0])
+    assert np.isfinite(score.logloss)
+    assert np.isnan(score.auc)

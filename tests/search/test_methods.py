@@ -1,0 +1,135 @@
+"""The battery that every search method has to pass; a new one joins by registering itself."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nasrec.errors import RunError
+from nasrec.search import METHODS, Journal, register, search, top
+from nasrec.search.random import RandomSearch
+from tests.search.toy import SPACE, TINY, build, run, summary, toy_score
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
+
+
+def test_the_seed_decides(name) -> None:
+    assert summary(run(name)) == summary(run(name))
+    other = search(build(name, seed=4), toy_score, evaluations=26)
+    assert summary(other) != summary(run(name))
+
+
+def test_the_same_in_another_process(name) -> None:
+    code = f"from tests.search.toy import *; print(summary(run({name!r})))"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert out.stdout.decode().strip() == str(summary(run(name)))
+
+
+def test_no_repetition_and_valid_architectures(name) -> None:
+    found = run(name)
+    assert len({c.digest for c in found}) == len(found)
+    for candidate in found:
+        SPACE.validate(candidate.architecture)
+
+
+def test_the_budget_is_kept(name) -> None:
+    for budget in (1, 5, 26):
+        assert len(run(name, evaluations=budget)) == budget
+    assert [c.index for c in sorted(run(name), key=lambda c: c.index)] == list(range(26))
+
+
+def test_ranked_best_first_with_nan_last(name) -> None:
+    found = run(name)
+    assert [(c.score.order, c.digest) for c in found] == sorted(
+        (c.score.order, c.digest) for c in found
+    )
+    assert top(found, 3) == found[:3]
+    assert len(top(found + found, 100)) == len(found)
+
+
+def test_tiny_spaces_end(name) -> None:
+    method = build(name, TINY)
+    found = search(method, toy_score, evaluations=1000)
+    assert method.stopped is not None
+    reachable = {TINY.sample(method.rng).digest for _ in range(500)}
+    assert {c.digest for c in found} == reachable
+
+
+def test_portions_do_not_change_the_sequence(name) -> None:
+    one, many = build(name), build(name)
+    sequence: list[str] = []
+    while len(sequence) < 26 and (asked := many.ask(limit=5)):
+        for architecture in asked:
+            many.tell(architecture, toy_score(architecture).order)
+        sequence += [architecture.digest for architecture in asked]
+    for digest in sequence:
+        (architecture,) = one.ask()
+        assert architecture.digest == digest
+        one.tell(architecture, toy_score(architecture).order)
+
+
+@pytest.mark.parametrize("at", [0, 1, 7, 8, 12, 25, 26])
+def test_replay_from_a_journal_cut_anywhere(name, at, tmp_path: Path) -> None:
+    expected = summary(run(name, tmp_path))
+    path = tmp_path / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 27
+    path.write_bytes(b"".join(lines[: at + 1]))
+    assert summary(run(name, tmp_path)) == expected
+    again = path.read_bytes().splitlines()
+    strip = [{k: v for k, v in json.loads(x).items() if k != "seconds"} for x in again]
+    assert strip == [{k: v for k, v in json.loads(x).items() if k != "seconds"} for x in lines]
+
+
+def test_kill_9_and_resume(name, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.search.toy", name, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 120
+    while not path.exists() or path.read_bytes().count(b"\n") <= 9:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    out, _ = process.communicate()
+    assert b"finished" not in out
+    written = path.read_bytes().count(b"\n") - 1
+    calls = []
+    with Journal(path, {"method": name, "seed": 3}) as journal:
+        found = search(
+            build(name), lambda a: calls.append(a) or toy_score(a), journal, evaluations=26
+        )
+    assert summary(found) == summary(run(name))
+    assert len(calls) == 26 - written
+
+
+def test_a_time_limit_ends_the_search_and_a_longer_one_goes_on(name, tmp_path: Path) -> None:
+    some = run(name, tmp_path, max_seconds=0.0)
+    assert len(some) == 1
+    assert summary(run(name, tmp_path, max_seconds=0.0)) == summary(some)
+    assert summary(run(name, tmp_path, max_seconds=1e9)) == summary(run(name))
+
+
+def test_a_journal_of_another_search_is_refused(name, tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}) as journal:
+        search(build(name, seed=4), toy_score, journal, evaluations=3)
+    with Journal(tmp_path / "j", {}) as journal, pytest.raises(RunError, match="new folder"):
+        search(build(name, seed=3), toy_score, journal, evaluations=3)
+
+
+def test_a_name_is_taken_once(name) -> None:
+    class Twin(RandomSearch):
+        pass
+
+    Twin.name = name
+    with pytest.raises(ValueError, match=name):
+        register(Twin)
