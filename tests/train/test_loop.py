@@ -119,6 +119,8 @@ def test_without_validation_rows() -> None:
     result = fit(TinyNet(), make_split(100), None, TrainConfig(epochs=2))
     assert result.best is None
     assert [r["valid_logloss"] for r in result.history] == [None, None]
+    many = TrainConfig(epochs=6, patience=1)
+    assert fit(TinyNet(), make_split(100), None, many).steps == 6
 
 
 @pytest.mark.parametrize("at", [1, 6, 13, 20, 39])
@@ -227,7 +229,9 @@ def test_no_training_rows_is_a_clear_error() -> None:
 def test_the_seed_decides() -> None:
     def run(seed: int) -> nn.Module:
         model = TinyNet()
+        state = torch.get_rng_state()
         fit(model, make_split(200), None, TrainConfig(batch_size=32), seed)
+        assert torch.equal(state, torch.get_rng_state())  # the caller's draws are not disturbed
         return model
 
     assert same_weights(run(1), run(1))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nasrec.errors import RunError
-from nasrec.train.checkpoint import Checkpoints
+from nasrec.train.checkpoint import Checkpoints, finite
 from nasrec.train.config import TrainConfig
 from nasrec.train.loop import Pace, steps_per_epoch, train_steps
 from nasrec.train.metrics import Metrics, evaluate
@@ -54,11 +54,11 @@ def _best(history: list[dict[str, Any]]) -> int:
 
 def _loss(record: Mapping[str, Any]) -> float:
     value = record["valid_logloss"]
-    return math.inf if value is None or math.isnan(value) else float(value)
+    return math.inf if value is None else float(value)
 
 
 def _stopped(history: list[dict[str, Any]], patience: int | None) -> bool:
-    if patience is None or not history or history[-1]["valid_logloss"] is None:
+    if patience is None or not history:
         return False
     return len(history) - 1 - _best(history) >= patience
 
@@ -126,6 +126,7 @@ def fit(
     looks = range(1, config.evaluations_per_epoch + 1)
     due = {max(1, round(per_epoch * k / config.evaluations_per_epoch)) for k in looks}
     optimizer = build_optimizer(config)
+    patience = None if valid is None else config.patience
     history: list[dict[str, Any]] = []
     pace, done = Pace(), 0
     kept: dict[str, Tensor] = {}  # the best weights, where no checkpoint has them
@@ -160,11 +161,12 @@ def fit(
         nonlocal saved
         if store is not None:
             state = {"history": history, "seconds": seconds(), "pace": pace.state()}
-            store.save(step, state, write, (history[_best(history)]["step"],) if history else ())
+            keep = (history[_best(history)]["step"],) if history and valid is not None else ()
+            store.save(step, state, write, keep)
             saved = time.perf_counter()
 
     model.train()
-    if not _stopped(history, config.patience):
+    if not _stopped(history, patience):
         for step in train_steps(lambda _: model, train, optimizer, config, seed, start=done):
             done = step.done
             pace.add(step)
@@ -183,10 +185,11 @@ def fit(
                 if valid is not None:
                     metrics = evaluate(model, valid)
                     record |= {"valid_logloss": metrics.logloss, "valid_auc": metrics.auc}
-                history.append(record | {"seconds": seconds()})
+                # as it would read back from a checkpoint: NaN is null there
+                history.append(finite(record | {"seconds": seconds()}))
                 if log is not None:
                     log(history[-1])
-                stop = _stopped(history, config.patience)
+                stop = _stopped(history, patience)
                 is_best = _best(history) == len(history) - 1
                 if store is None and is_best and not stop and done < total and valid is not None:
                     kept = {name: t.detach().clone() for name, t in model.state_dict().items()}

@@ -100,9 +100,23 @@ def train_steps(
         DivergenceError: a loss or gradient norm is not finite. The weights are those before the
             step: nothing has been updated with it.
     """
+    callers_state = torch.get_rng_state()
+    try:
+        yield from _steps(network_for, split, optimizer, config, seed, start)
+    finally:
+        torch.set_rng_state(callers_state)
+
+
+def _steps(
+    network_for: Callable[[int], nn.Module],
+    split: Split,
+    optimizer: Optimizer,
+    config: LoopConfig,
+    seed: int,
+    done: int,
+) -> Iterator[Step]:
     per_epoch = steps_per_epoch(split, config)
     total = per_epoch * config.epochs
-    done = start
     while done < total:
         epoch, skip = divmod(done, per_epoch)
         batches = split.batches(
