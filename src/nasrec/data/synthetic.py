@@ -10,8 +10,12 @@ The log odds of a click are a sum of parts with planted sizes (standard deviatio
 - gates: a numeric column whose slope depends on a categorical value, in sign too.
 
 Ids follow a long-tailed (Zipf) law, numbers are heavy-tailed counts, some values are missing.
-`probability` computes the true click probability of any rows of the log, so
-its log loss is the Bayes-optimal one.
+`probability` computes the true click probability of any rows of the log, so its log loss is the
+Bayes-optimal one.
+
+The defaults are such that 80,000 rows teach a model with products of embeddings most of the way
+from the base rate to Bayes (a DLRM 88 % in three epochs), while a logistic regression ends at
+46 % and an MLP in the same three epochs at 54 %.
 """
 
 from __future__ import annotations
@@ -52,15 +56,15 @@ class SyntheticLog:
     """
 
     n_dense: int = 4
-    n_sparse: int = 8
-    vocabulary: int | tuple[int, ...] = (10, 15, 20, 30, 40, 50, 70, 100)
+    n_sparse: int = 6
+    vocabulary: int | tuple[int, ...] = (30, 40, 50, 60, 80, 100)
     click_rate: float = 0.25
-    first: float = 0.6
-    pairs: float = 1.8
-    triples: float = 0.5
-    gates: float = 0.5
-    aligned: float = 0.2
-    rank: int = 5
+    first: float = 0.5
+    pairs: float = 2.2
+    triples: float = 0.2
+    gates: float = 0.4
+    aligned: float = 0.3
+    rank: int = 4
     zipf: float = 0.8
     missing: float = 0.03
     seed: int = 0
