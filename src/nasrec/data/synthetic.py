@@ -14,8 +14,8 @@ Ids follow a long-tailed (Zipf) law, numbers are heavy-tailed counts, some value
 Bayes-optimal one.
 
 The defaults are such that 80,000 rows teach a model with products of embeddings most of the way
-from the base rate to Bayes (a DLRM 88 % in three epochs), while a logistic regression ends at
-46 % and an MLP in the same three epochs at 54 %.
+from the base rate to Bayes (a DLRM 88 % in three epochs of Adagrad at 0.2 and batch 128), while a
+logistic regression ends at 46 % and an MLP in the same three epochs at 54 %.
 """
 
 from __future__ import annotations
