@@ -20,8 +20,7 @@ def written_aside(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield aside
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -37,13 +36,27 @@ def write_text(path: Path, text: str) -> None:
 def folder_written_aside(path: Path) -> Iterator[Path]:
     """Give an empty folder beside `path`; rename it to `path` when the block succeeds.
 
-    `path` must not exist yet, or be an empty folder.
+    All its files are flushed to disk before the rename. `path` must not exist yet, or be an empty
+    folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         yield aside
         aside.chmod(0o755)
+        for file in aside.rglob("*"):
+            if file.is_file():
+                _sync(file)
         os.replace(aside, path)
+        _sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Force a file's bytes, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

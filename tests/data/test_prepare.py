@@ -296,7 +296,7 @@ def test_killed_leaves_nothing_that_opens(path, tmp_path):
     run = subprocess.run([sys.executable, "-c", KILLED, str(path), str(out)], check=False)
     assert run.returncode == -9
     assert not out.exists()
-    (rest,) = (entry for entry in tmp_path.iterdir() if entry.name.endswith(".partial"))
+    (rest,) = (entry for entry in tmp_path.iterdir() if entry.name.endswith(".tmp"))
     with pytest.raises(DataError, match="not a prepared folder"):
         PreparedData.open(rest)
     assert len(prepare(path, out, label="label").train) == 480

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from nasrec.data.schema import DEFAULT_MIN_COUNT, Schema
 from nasrec.data.split import split_rows
 from nasrec.data.values import labels_of, require_both_classes
 from nasrec.errors import ConfigError, DataError
+from nasrec.files import folder_written_aside
 
 Source = str | Path | pl.DataFrame
 
@@ -200,46 +199,42 @@ def _split(
 
 def _write(out: Path, manifest: dict[str, Any], schema: Schema, parts: dict[str, Table]) -> None:
     """Encode and write everything beside `out`, then rename: `out` is whole as soon as it is."""
-    partial = out.parent / f".{out.name}.{uuid.uuid4().hex[:12]}.partial"
     try:
-        partial.mkdir(parents=True)
-        encoder = Encoder.fit(parts["train"], schema)
-        schema.save(partial / "schema.yaml")
-        encoder.save(partial / "encoder.json")
-        counts = {}
-        for name, part in parts.items():
-            labels = labels_of(part, schema.label)
-            dense, sparse = encoder.encode(part)
-            (partial / name).mkdir()
-            for array, values in zip(ARRAYS, (dense, sparse, labels), strict=True):
-                np.save(partial / name / f"{array}.npy", values.astype(ARRAYS[array], copy=False))
-            counts[name] = {"rows": len(labels), "clicks": int(labels.sum())}
-        names = sorted(file for file in partial.rglob("*") if file.is_file())
-        files = {
-            file.relative_to(partial).as_posix(): {
-                "bytes": file.stat().st_size,
-                "sha256": sha256_of_file(file),
+        with folder_written_aside(out) as aside:
+            encoder = Encoder.fit(parts["train"], schema)
+            schema.save(aside / "schema.yaml")
+            encoder.save(aside / "encoder.json")
+            counts = {}
+            for name, part in parts.items():
+                labels = labels_of(part, schema.label)
+                dense, sparse = encoder.encode(part)
+                (aside / name).mkdir()
+                for array, values in zip(ARRAYS, (dense, sparse, labels), strict=True):
+                    np.save(aside / name / f"{array}.npy", values.astype(ARRAYS[array], copy=False))
+                counts[name] = {"rows": len(labels), "clicks": int(labels.sum())}
+            names = sorted(file for file in aside.rglob("*") if file.is_file())
+            files = {
+                file.relative_to(aside).as_posix(): {
+                    "bytes": file.stat().st_size,
+                    "sha256": sha256_of_file(file),
+                }
+                for file in names
             }
-            for file in names
-        }
-        seen = {name: entry["sha256"] for name, entry in files.items() if name != "schema.yaml"}
-        manifest |= {
-            "fingerprint": sha256(canonical(seen)),
-            "n_dense": len(schema.dense),
-            "n_sparse": len(schema.categorical),
-            "vocabulary_sizes": list(encoder.vocabulary_sizes),
-            "splits": counts,
-            "files": files,
-        }
-        write_manifest(partial, manifest)
-        if out.exists():
-            raise _taken(out, "something that was not there at the start")
-        partial.rename(out)
+            seen = {name: entry["sha256"] for name, entry in files.items() if name != "schema.yaml"}
+            manifest |= {
+                "fingerprint": sha256(canonical(seen)),
+                "n_dense": len(schema.dense),
+                "n_sparse": len(schema.categorical),
+                "vocabulary_sizes": list(encoder.vocabulary_sizes),
+                "splits": counts,
+                "files": files,
+            }
+            write_manifest(aside, manifest)
+            if out.exists():
+                raise _taken(out, "something that was not there at the start")
     except OSError as error:
         raise DataError(
             f"cannot write the prepared data: {error.strerror or error}",
             where=str(out),
             mend="choose a folder that can be written, on a disk with room",
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

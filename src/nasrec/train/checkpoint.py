@@ -17,15 +17,6 @@ from nasrec.files import folder_written_aside, write_text
 FORMAT = 1
 
 
-def _sync(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def finite(value: Any) -> Any:
     """`value` with every NaN and infinity as None: JSON has neither."""
     if isinstance(value, float):
@@ -161,9 +152,6 @@ class Checkpoints:
             with folder_written_aside(self.path(step)) as aside:
                 write(aside)
                 write_json(aside / "state.json", {"settings": self.settings, "state": state})
-                for file in aside.iterdir():
-                    _sync(file)
-            _sync(self.folder)
         for old in self._steps():
             if old != step and old not in keep:
                 shutil.rmtree(self.path(old), ignore_errors=True)
