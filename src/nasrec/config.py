@@ -25,6 +25,11 @@ def _space(value: Any) -> Any:
     return SearchSpace.from_dict(value) if isinstance(value, dict) else load_space(value)
 
 
+def _model(value: Any) -> Any:
+    """Models of the leaderboard have no LayerNorm unless it is asked for."""
+    return {"layer_norm": False, **value} if isinstance(value, dict) else value
+
+
 def evolution_for(evaluations: int) -> EvolutionSettings:
     """The paper's evolution scaled to a number of evaluations.
 
@@ -48,7 +53,8 @@ class SearchConfig(Settings):
     Attributes:
         seed: decides the split, all initial weights, the order of rows, and what is sampled.
         space: what can be built; a name, the path of a YAML file, or a SearchSpace.
-        model: how every model of the leaderboard is made; full embedding tables, no cap.
+        model: how every model of the leaderboard is made: full embedding tables, no cap; no
+            LayerNorm, as in the paper's final models.
         supernet_layer_norm: LayerNorm in the supernet (paper: on, it keeps training stable).
         supernet_embedding_cap: most rows of a table during the search (paper: 500,000).
         supernet_rows: train the supernet on this many rows, drawn by the seed; None is all.
@@ -61,6 +67,8 @@ class SearchConfig(Settings):
             gets as many trainings, with learning rates around that of `retrain`.
         rates_per_architecture: learning rates tried for each of the top k; counted for the
             hand-made models too.
+        baseline_trials: trainings of each hand-made model, where it shall have more (or fewer) than
+            the NASRecNet; None is as many.
         retrain: training from scratch, the same for all models.
         baselines: the hand-made models to compare with, by name.
         match_size: give the hand-made models hidden widths such that their weights number about
@@ -71,7 +79,7 @@ class SearchConfig(Settings):
 
     seed: int = Field(default=0, ge=0)
     space: Annotated[SearchSpace, BeforeValidator(_space)] = NASREC_FULL
-    model: ModelOptions = ModelOptions()
+    model: Annotated[ModelOptions, BeforeValidator(_model)] = ModelOptions(layer_norm=False)
     supernet_layer_norm: bool = True
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
     supernet_rows: int | None = Field(default=None, ge=1)
@@ -82,6 +90,7 @@ class SearchConfig(Settings):
     evaluations: int | None = Field(default=None, ge=1)
     top_k: int = Field(default=5, ge=1)
     rates_per_architecture: int = Field(default=1, ge=1)
+    baseline_trials: int | None = Field(default=None, ge=1)
     retrain: TrainConfig = TrainConfig()
     baselines: tuple[str, ...] = tuple(BASELINES)
     match_size: bool = False

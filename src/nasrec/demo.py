@@ -17,21 +17,26 @@ from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.run import Run, search
 from nasrec.search import ScoreConfig
+from nasrec.space import NASREC_FULL
 from nasrec.train import SupernetConfig, TrainConfig, auc, log_loss_of_probabilities
 
 #: Rows of each part; independent draws from one truth.
-ROWS = {"train": 48_000, "valid": 8_000, "test": 16_000}
+ROWS = {"train": 60_000, "valid": 8_000, "test": 16_000}
 
 LOG = SyntheticLog()
 
 #: Sizes for about four and a half minutes on two cores.
 CONFIG = SearchConfig(
-    supernet=SupernetConfig(epochs=4, batch_size=256),
-    scoring=ScoreConfig(finetune_steps=100, finetune_rows=8192, valid_rows=8000),
-    evaluations=120,
-    evolution=evolution_for(120),
+    # Every operator of NASRec-Full; fewer blocks and narrower ones, for a log of ten columns.
+    space=NASREC_FULL.with_(
+        name="demo", dense_dims=(16, 32, 64, 128), sparse_dims=(8, 16, 32), blocks=4
+    ),
+    supernet=SupernetConfig(epochs=3, batch_size=256),
+    scoring=ScoreConfig(finetune_steps=50, finetune_batch=128, valid_rows=4000),
+    evaluations=100,
+    evolution=evolution_for(100),
     top_k=3,
-    retrain=TrainConfig(epochs=4, batch_size=256, evaluations_per_epoch=2, patience=3),
+    retrain=TrainConfig(epochs=3, batch_size=256, evaluations_per_epoch=2, patience=3),
     baselines=("mlp", "logreg"),
     match_size=True,
 )

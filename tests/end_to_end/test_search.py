@@ -33,9 +33,7 @@ def finished(tmp_path_factory):
     """A folder with a log, and a whole run by the Python interface."""
     folder = tmp_path_factory.mktemp("finished")
     log = write_log(folder)
-    nasrec.search(
-        log, label="label", out=folder / "run", seed=0, reporter=QUIET, **SETTINGS
-    )
+    nasrec.search(log, label="label", out=folder / "run", seed=0, reporter=QUIET, **SETTINGS)
     return folder
 
 
@@ -87,9 +85,7 @@ def test_the_model_scores_what_the_leaderboard_says(finished):
 
 def test_a_finished_run_is_not_done_again(finished):
     before = contents(finished / "run")
-    nasrec.search(
-        finished / "log.csv", "label", finished / "run", reporter=QUIET, **SETTINGS
-    )
+    nasrec.search(finished / "log.csv", "label", finished / "run", reporter=QUIET, **SETTINGS)
     assert contents(finished / "run") == before
 
 

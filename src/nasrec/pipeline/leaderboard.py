@@ -12,8 +12,8 @@ from nasrec.files import write_text
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TrialResult
-from nasrec.train import log_loss_of_probabilities
-from nasrec.train.checkpoint import write_json
+from nasrec.train import Metrics, log_loss_of_probabilities
+from nasrec.train.checkpoint import finite, write_json
 
 FORMAT = "nasrec-leaderboard/1"
 BASE_RATE = "base rate"
@@ -37,7 +37,8 @@ def leaderboard_stage(
     if not run.leaderboard.is_file():
         rows = [_row(name, results, data) for name, results in families.items()]
         rows.append(_base_rate(data))
-        rows.sort(key=lambda row: np.inf if row["valid_logloss"] is None else row["valid_logloss"])
+        rows.sort(key=lambda row: np.nan_to_num(row["valid_logloss"], nan=np.inf))
+        rows = finite(rows)
         trials = [_trial(result) for results in families.values() for result in results]
         write_text(run.leaderboard_text, table(rows) + "\n")
         write_json(run.leaderboard, {"format": FORMAT, "rows": rows, "trials": trials})
@@ -47,7 +48,8 @@ def leaderboard_stage(
 
 def _row(family: str, results: list[TrialResult], data: PreparedData) -> dict[str, Any]:
     chosen = results[0]
-    test = chosen.test(data)
+    nan = float("nan")
+    test = Metrics(nan, nan, len(data.test)) if chosen.failed else chosen.test(data)
     return {
         "name": TITLES.get(family, family),
         **_trial(chosen),
@@ -71,6 +73,7 @@ def _trial(result: TrialResult) -> dict[str, Any]:
         "madds": result.madds,
         "learning_rate": result.trial.config.learning_rate,
         "seconds": result.seconds,
+        "failed": result.failed,
         "digest": architecture.digest if architecture else None,
     }
 
@@ -92,6 +95,7 @@ def _base_rate(data: PreparedData) -> dict[str, Any]:
         "madds": 0,
         "learning_rate": None,
         "seconds": 0.0,
+        "failed": None,
         "digest": None,
         "test_logloss": loss(data.test.labels),
         "test_auc": 0.5,

@@ -9,6 +9,7 @@ import numpy as np
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
+from nasrec.errors import DivergenceError
 from nasrec.nn import ModelOptions, build_baseline, count_dense_weights
 from nasrec.nn.inputs import Inputs
 from nasrec.pipeline.data import inputs_of
@@ -37,7 +38,7 @@ def retrain_stage(
     """Train everything that the leaderboard compares; the trials of each family, best first.
 
     Equal treatment: the same rows, settings and early stopping for all, and as many trainings for
-    each hand-made model as NASRecNet has.
+    each hand-made model as NASRecNet has, unless `baseline_trials` says otherwise.
     """
     inputs = inputs_of(data)
     families: dict[str, list[TrialResult]] = {}
@@ -54,7 +55,13 @@ def retrain_stage(
     families[NASREC] = train(
         nasrec_trials(NASREC, best, inputs, config.model, config.retrain, seed, rates)
     )
-    count = len(families[NASREC])
+    if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
+        raise DivergenceError(
+            f"every training of the best architectures diverged: {failed}",
+            where=str(run.retrain),
+            mend="search again, in another --out, with a lower --learning-rate",
+        )
+    count = config.baseline_trials or len(families[NASREC])
     options = config.model
     if config.match_size:
         options = replace(options, hidden=matching_hidden(inputs, options, families[NASREC][0]))

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nasrec.data import PreparedData
+from nasrec.errors import DivergenceError
 from nasrec.files import write_text, written_aside
 from nasrec.nn import count_dense_weights, count_weights
 from nasrec.nn.inputs import Inputs, ModelOptions
@@ -56,6 +57,7 @@ class TrialResult:
         madds: multiply-adds a row.
         steps: training steps done.
         seconds: wall time.
+        failed: why there are no weights, if the training diverged.
     """
 
     trial: Trial
@@ -66,15 +68,18 @@ class TrialResult:
     madds: int
     steps: int
     seconds: float
+    failed: str | None
 
     @property
     def order(self) -> tuple[float, str]:
-        """To sort by: validation log loss, ties by name; one that is not a number is last."""
+        """To sort by: validation log loss, ties by name; a training that failed is last."""
         loss = self.valid.logloss
         return (loss if np.isfinite(loss) else np.inf, self.trial.name)
 
     def network(self) -> nn.Module:
-        """The trained network."""
+        """The trained network; DivergenceError if there is none."""
+        if self.failed is not None:
+            raise DivergenceError(f"the training {self.trial.name} failed: {self.failed}")
         return self.trial.spec.load(self.folder / "weights.safetensors")
 
     def test(self, data: PreparedData) -> Metrics:
@@ -156,7 +161,10 @@ def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) ->
         trial,
         folder,
         Metrics(loss, auc, valid["rows"]),
-        **{k: content[k] for k in ("weights", "embedding_weights", "madds", "steps", "seconds")},
+        **{
+            name: content[name]
+            for name in ("weights", "embedding_weights", "madds", "steps", "seconds", "failed")
+        },
     )
 
 
@@ -165,37 +173,49 @@ def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> No
     if trial.spec.architecture is not None:
         text = json.dumps(trial.spec.architecture.to_dict(), indent=1) + "\n"
         write_text(folder / "architecture.json", text)
-    batch = min(trial.config.batch_size, len(data.train))
-    with (
-        JsonLines(folder / "metrics.jsonl") as log,
-        tell.bar(f"Training {trial.name}", "rows", batch) as progress,
-    ):
-        fitted = fit(
-            network,
-            data.train,
-            data.valid,
-            trial.config,
-            trial.seed,
-            log=log,
-            checkpoint=folder / "checkpoint",
-            progress=progress,
-        )
-    assert fitted.best is not None  # there are validation rows
-    with written_aside(folder / "weights.safetensors") as aside:
-        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, aside)
     weights = count_dense_weights(network)
-    content: dict[str, Any] = {
+    described: dict[str, Any] = {
         "name": trial.name,
         "family": trial.family,
         "model": trial.spec.model,
         "config": trial.config.model_dump(),
         "seed": trial.seed,
-        "valid": fitted.best.to_dict(),
-        "best_step": fitted.best_step,
-        "steps": fitted.steps,
         "weights": weights,
         "embedding_weights": count_weights(network) - weights,
         "madds": cast("Any", network).madds,
+        "failed": None,
+        "valid": {"logloss": None, "auc": None, "rows": len(data.valid)},
+        "best_step": 0,
+        "steps": 0,
+        "seconds": 0.0,
+    }
+    batch = min(trial.config.batch_size, len(data.train))
+    with (
+        JsonLines(folder / "metrics.jsonl") as log,
+        tell.bar(f"Training {trial.name}", "rows", batch) as progress,
+    ):
+        try:
+            fitted = fit(
+                network,
+                data.train,
+                data.valid,
+                trial.config,
+                trial.seed,
+                log=log,
+                checkpoint=folder / "checkpoint",
+                progress=progress,
+            )
+        except DivergenceError as error:
+            # One learning rate too many must not end the comparison: it has lost.
+            write_json(folder / "result.json", {**described, "failed": str(error)})
+            return
+    assert fitted.best is not None  # there are validation rows
+    with written_aside(folder / "weights.safetensors") as aside:
+        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, aside)
+    found = {
+        "valid": fitted.best.to_dict(),
+        "best_step": fitted.best_step,
+        "steps": fitted.steps,
         "seconds": fitted.seconds,
     }
-    write_json(folder / "result.json", content)
+    write_json(folder / "result.json", {**described, **found})

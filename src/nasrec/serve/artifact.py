@@ -40,6 +40,7 @@ from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline
 from nasrec.nn.parameters import shapes_only
 from nasrec.serve.versions import versions
 from nasrec.space import Architecture
+from nasrec.train.checkpoint import finite
 from nasrec.train.metrics import Metrics, evaluate, predict_logits
 
 FORMAT = "nasrec-model/1"
@@ -341,7 +342,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(finite(content), indent=1) + "\n", encoding="utf-8")
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:

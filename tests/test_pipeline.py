@@ -1,0 +1,245 @@
+"""The parts of the pipeline that need no training."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from nasrec.config import SearchConfig, config_from_options, evolution_for, model_options
+from nasrec.errors import ConfigError, RunError, SpaceError
+from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline, count_dense_weights
+from nasrec.pipeline import Reporter, RunFolder
+from nasrec.pipeline.budget import Measured, sized
+from nasrec.pipeline.leaderboard import text_table
+from nasrec.pipeline.picture import picture
+from nasrec.pipeline.retrain import matching_hidden, random_architectures
+from nasrec.pipeline.trials import baseline_trials, learning_rates, nasrec_trials
+from nasrec.space import NASREC_FULL, NASREC_SMALL, published
+from nasrec.train import TrainConfig
+
+# -- settings -----------------------------------------------------------------------------------
+
+
+def test_settings_survive_a_file():
+    config = SearchConfig(space="small", seed=4, model=ModelOptions(embedding_dim=8))
+    assert SearchConfig(**json.loads(json.dumps(config.model_dump(mode="json")))) == config
+
+
+def test_a_space_may_be_a_name_a_file_or_content(tmp_path):
+    (tmp_path / "s.yaml").write_text(NASREC_SMALL.to_yaml())
+    for given in ("small", str(tmp_path / "s.yaml"), NASREC_SMALL, NASREC_SMALL.to_dict()):
+        assert SearchConfig(space=given).space == NASREC_SMALL
+    with pytest.raises(SpaceError, match="no search space"):
+        SearchConfig(space="none")
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 5, 16, 100, 399, 2048])
+def test_an_evolution_of_any_size_is_valid_and_large_enough(evaluations):
+    e = evolution_for(evaluations)
+    assert e.population + e.generations * e.children >= evaluations
+    assert e.tournament <= e.population
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"top_k": 0}, ["top_k = 0", "greater than or equal to 1"]),
+        ({"seed": -1}, ["seed = -1"]),
+        ({"top_kk": 1}, ["'top_kk'", "'top_k'"]),
+        ({"evaluations": 3, "top_k": 4}, ["top_k (4)", "evaluations (3)"]),
+        ({"baselines": ["mpl"]}, ["'mpl'", "mlp"]),
+        ({"retrain": {"epochs": 0}}, ["epochs = 0"]),
+        ({"evolution": {"population": 4, "tournament": 5}}, ["tournament (5)"]),
+        ({"model": {"embedding_dim": 10}}, ["embedding_dim 10", "heads"]),
+    ],
+)
+def test_a_bad_setting_is_named_with_value_and_range(settings, words):
+    with pytest.raises(ConfigError) as error:
+        SearchConfig(**settings)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_options_go_before_the_file_and_the_file_before_the_defaults(tmp_path):
+    (tmp_path / "s.yaml").write_text("top_k: 3\nsupernet: {epochs: 4, batch_size: 64}\n")
+    config = config_from_options(
+        tmp_path / "s.yaml", None, epochs=2, top_k=None, embedding_dim=12, evaluations=50
+    )
+    assert (config.top_k, config.supernet.epochs, config.supernet.batch_size) == (3, 2, 64)
+    assert (config.model.embedding_dim, config.model.heads) == (12, 4)
+    assert config.planned_evaluations == 50
+
+
+def test_heads_divide_any_embedding_width():
+    for width in range(1, 40):
+        assert width % model_options(width).heads == 0
+
+
+def test_a_budget_and_sizes_together_are_refused():
+    with pytest.raises(ConfigError, match="--budget chooses --evaluations"):
+        config_from_options(None, 5, evaluations=10)
+
+
+def test_equal_speeds_and_more_time_never_make_a_search_smaller():
+    measured = Measured(supernet_rows=2000, candidate_seconds=0.5, retrain_seconds=20)
+    before = None
+    for minutes in (1, 5, 20, 60, 300, 3000):
+        now = sized(SearchConfig(), measured, 100_000, 60.0 * minutes)
+        rows = now.supernet_rows or 100_000 * now.supernet.epochs
+        size = (rows, now.planned_evaluations, now.top_k)
+        assert before is None or all(a >= b for a, b in zip(size, before, strict=True))
+        before = size
+    assert before == (800_000, 2048, 15)
+
+
+@pytest.mark.parametrize("minutes", [10, 30, 120])
+def test_the_sizes_fit_the_budget(minutes):
+    measured = Measured(supernet_rows=2000, candidate_seconds=0.5, retrain_seconds=20)
+    c = sized(SearchConfig(), measured, 100_000, 60.0 * minutes)
+    rows = c.supernet_rows or 100_000 * c.supernet.epochs
+    families = 1 + len(c.baselines)
+    seconds = rows / 2000 + c.planned_evaluations * 0.5 + families * c.trainings * 20
+    assert seconds <= 60 * minutes
+
+
+# -- trials -------------------------------------------------------------------------------------
+
+
+def test_the_ladder_of_learning_rates():
+    assert learning_rates(1.0, 1) == [1.0]
+    assert learning_rates(1.0, 5) == [1.0, 0.5, 2.0, 0.25, 4.0]
+
+
+def test_all_families_get_as_many_trials():
+    inputs, options, config = Inputs(2, (3, 4)), ModelOptions(), TrainConfig()
+    two = [NASREC_SMALL.sample(np.random.default_rng(i)) for i in range(2)]
+    nasrec = nasrec_trials("nasrec", two, inputs, options, config, 0, rates=3)
+    mlp = baseline_trials("mlp", inputs, options, config, 0, len(nasrec))
+    assert len(mlp) == len(nasrec) == 6
+    assert len({trial.name for trial in (*nasrec, *mlp)}) == 12
+
+
+@pytest.mark.parametrize("weights", [50, 5_000, 300_000])
+def test_hidden_widths_match_a_size(weights):
+    class Winner:
+        def __init__(self):
+            self.weights = weights
+
+    inputs = Inputs(4, (100, 2000))
+    hidden = matching_hidden(inputs, ModelOptions(), Winner())
+    found = count_dense_weights(build_baseline("mlp", inputs, ModelOptions(hidden=hidden)))
+    wider = tuple(width + 1 for width in hidden)
+    more = count_dense_weights(build_baseline("mlp", inputs, ModelOptions(hidden=wider)))
+    assert found <= weights < more or hidden == (1, 1)
+
+
+def test_random_architectures_are_different_and_repeatable():
+    config = SearchConfig(space="small")
+    drawn = random_architectures(config, 20)
+    assert len({architecture.digest for architecture in drawn}) == 20
+    assert drawn == random_architectures(config, 20)
+    tiny = NASREC_SMALL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=1)
+    assert 0 < len(random_architectures(SearchConfig(space=tiny), 1000)) < 30
+
+
+# -- the run folder -----------------------------------------------------------------------------
+
+
+def test_a_claim_that_makes_nothing_leaves_nothing(tmp_path):
+    run = RunFolder(tmp_path / "a/run")
+    with pytest.raises(ValueError), run.claimed({"seed": 0}):
+        raise ValueError
+    assert not run.path.exists()
+
+
+def test_a_claimed_folder_is_gone_on_with_and_swept(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with run.claimed({"seed": 0}):
+        run.data.mkdir()
+        (run.path / ".x.1.tmp").write_text("half")
+        (run.path / ".data.0.partial").mkdir()
+    with run.claimed({"seed": 0}):
+        assert sorted(p.name for p in run.path.iterdir()) == [".lock", "data", "request.json"]
+    with pytest.raises(RunError, match="seed was 0, now 1"), run.claimed({"seed": 1}):
+        pass
+
+
+def test_an_empty_folder_and_what_a_kill_left_in_it_may_be_used(tmp_path):
+    run = RunFolder(tmp_path)
+    (tmp_path / ".request.json.7.tmp").write_text("{")
+    with run.claimed({"seed": 0}):
+        run.data.mkdir()
+
+
+def test_a_run_of_another_format_is_refused(tmp_path):
+    (tmp_path / "request.json").write_text('{"format": "nasrec-run/9"}')
+    with pytest.raises(RunError, match="nasrec-run/9"), RunFolder(tmp_path).claimed({}):
+        pass
+
+
+def test_a_file_instead_of_a_folder(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(RunError, match="this is a file"), RunFolder(tmp_path / "run").claimed({}):
+        pass
+
+
+# -- telling ------------------------------------------------------------------------------------
+
+
+def test_no_bar_without_a_terminal_but_a_last_line(capsys):
+    with Reporter().bar("Training", "rows", 10) as update:
+        for i in range(5):
+            update(i + 1, 5)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("Training: 50 of 50 rows")
+    assert len(told.err.splitlines()) == 1
+
+
+def test_bars_on_a_terminal():
+    reporter = Reporter()
+    reporter._console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with reporter.bar("Training", "rows", 10) as update:
+        update(3, 5)
+        update(5, 5)
+    drawn = reporter._console.file.getvalue()
+    assert "Training" in drawn
+    assert "50/50" in drawn
+    assert "rows/s" in drawn
+
+
+def test_a_quiet_reporter_tells_nothing(capsys):
+    reporter = Reporter(quiet=True)
+    reporter.say("x")
+    with reporter.bar("Training", "rows") as update:
+        update(1, 1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_tables_are_aligned():
+    assert text_table(("a", "bb"), [("x", "1"), ("yyy", "22")]).splitlines() == [
+        "a    bb",
+        "---  --",
+        "x     1",
+        "yyy  22",
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_architecture_can_be_drawn(seed):
+    space = NASREC_FULL.with_(max_ops_per_branch=None)
+    architecture = space.sample(np.random.default_rng(seed))
+    text = picture(architecture)
+    for i in range(1, 8):
+        assert f"block {i}" in text
+    assert max(map(len, text.splitlines())) < 130
+    assert NASRecNet(architecture, Inputs(1, (2,))) is not None
+
+
+def test_the_picture_names_what_is_dead():
+    text = picture(published("criteo-full"))
+    assert text.count("never reaches the logit") == 3
