@@ -265,7 +265,7 @@ def test_stopped_in_the_middle_leaves_nothing(path, tmp_path, monkeypatch, momen
         "encoder": (Encoder, "save"),
         "arrays": (np, "save"),
         "manifest": (import_module("nasrec.data.prepare"), "write_manifest"),
-        "rename": (Path, "rename"),
+        "rename": (os, "replace"),
     }[moment]
     monkeypatch.setattr(target, name, stop)
     expected = DataError if isinstance(fault, OSError) else KeyboardInterrupt
