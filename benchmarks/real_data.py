@@ -165,10 +165,9 @@ def page(figures: dict[str, Any]) -> str:
         "",
         "Made by `python -m benchmarks real-data --page docs/results.md`; nothing here is typed by",
         f"hand. Machine: {figures['machine']}, two searches side by side with one thread each.",
-        f"Mean ± standard deviation over {figures['seeds']} seeds. A seed decides the split (except "
-        "where the log",
-        "comes with its own), all weights, the supernet's paths and the search. The test split is",
-        "read once for each family of models, by the training that validation chose.",
+        f"Mean ± standard deviation over {figures['seeds']} seeds. A seed decides the split (but",
+        "where the log comes with its own), all weights, the supernet's paths and the search. The",
+        "test split is read once for each family of models, by the training that validation chose.",
     ]
     for name, log in figures["logs"].items():
         nets = [log["models"][space] for space in SPACES]

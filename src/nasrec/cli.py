@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from nasrec.errors import NasrecError
+from nasrec.files import finite
 
 # torch, polars and our rooms that need them are imported inside the commands: they take seconds
 # to load, and `nasrec --help` must not wait for them.
@@ -88,7 +89,7 @@ def _command(interrupted: str = "Stopped.") -> Callable[[F], F]:
                 typer.echo(f"\n{interrupted}", err=True)
                 raise typer.Exit(130) from None
             else:
-                typer.echo(json.dumps(_finite(result), allow_nan=False) if as_json else text)
+                typer.echo(json.dumps(finite(result), allow_nan=False) if as_json else text)
 
         return command  # type: ignore[return-value]
 
@@ -105,15 +106,6 @@ def _fail(error: NasrecError, code: int, as_json: bool) -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"Warning: {message}", file=sys.stderr)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null stands for what is not defined."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _use(threads: int | None) -> None:
@@ -400,18 +392,20 @@ def arch_cost(
     layer_norm: Annotated[bool, typer.Option(help="LayerNorm in every operator.")] = True,
     as_json: Json = False,
 ) -> tuple[Any, str]:
-    """Count weights and multiply-adds a row, embeddings excluded.
+    """Count weights, multiply-adds a row and bytes of a stored model, embeddings excluded.
 
     "live" is what a model stores and computes: the parts that reach the logit.
     """
     from nasrec.config import model_options
     from nasrec.nn import Inputs, cost
+    from nasrec.nn.cost import BYTES_PER_WEIGHT
     from nasrec.space import load_architecture
 
     options = model_options(embedding_dim or 16, layer_norm=layer_norm)
     found = cost(load_architecture(arch), Inputs(dense, (1,) * sparse), options)
     names = ("weights", "live_weights", "madds", "live_madds")
     result: dict[str, Any] = {name: getattr(found, name) for name in names}
+    result["bytes"] = found.bytes - BYTES_PER_WEIGHT * found.embedding_weights
     text = "\n".join(f"{name:<13} {value:>12,}" for name, value in result.items())
     live = ", ".join(map(str, found.live_blocks))
     return {**result, "live_blocks": list(found.live_blocks)}, f"{text}\nlive_blocks   {live}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -30,6 +33,22 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole text file or none of it."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity as None: JSON has neither."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all; non-finite numbers become null."""
+    write_text(path, json.dumps(finite(value), indent=2) + "\n")
 
 
 @contextmanager

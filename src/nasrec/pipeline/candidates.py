@@ -8,13 +8,13 @@ from typing import Any
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
+from nasrec.files import write_json
 from nasrec.nn import SharedWeights
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import Evolution, Journal, RandomSearch, Scorer, SearchMethod, search, top
 from nasrec.search.candidate import Candidate
 from nasrec.space import Architecture
-from nasrec.train.checkpoint import write_json
 
 FORMAT = "nasrec-ranking/1"
 

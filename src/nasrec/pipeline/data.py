@@ -15,9 +15,9 @@ from nasrec.data import PreparedData, Schema, Split, prepare
 from nasrec.data.dataset import sha256_of_file
 from nasrec.data.formats import read_table
 from nasrec.errors import ConfigError, RunError
+from nasrec.files import write_json
 from nasrec.nn import Inputs
 from nasrec.pipeline.folder import ANOTHER, RunFolder, read_json
-from nasrec.train.checkpoint import write_json
 
 Source = str | Path | pl.DataFrame
 

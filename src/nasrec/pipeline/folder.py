@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from nasrec.errors import RunError
-from nasrec.train.checkpoint import JsonLines, finite, write_json
+from nasrec.files import finite, write_json
+from nasrec.train.checkpoint import JsonLines
 
 FORMAT = "nasrec-run/1"
 ANOTHER = "use the same settings and data to go on, or another --out to start anew"

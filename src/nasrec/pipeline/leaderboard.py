@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from nasrec.data import PreparedData
-from nasrec.files import write_text
+from nasrec.files import finite, write_json, write_text
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TrialResult
 from nasrec.train import Metrics, log_loss_of_probabilities
-from nasrec.train.checkpoint import finite, write_json
 
 FORMAT = "nasrec-leaderboard/1"
 BASE_RATE = "base rate"

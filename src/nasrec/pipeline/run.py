@@ -13,7 +13,7 @@ import polars as pl
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, Schema
 from nasrec.errors import RunError
-from nasrec.files import write_text
+from nasrec.files import write_json, write_text
 from nasrec.nn import SharedWeights
 from nasrec.pipeline.budget import fit_to_budget
 from nasrec.pipeline.candidates import search_stage
@@ -29,7 +29,6 @@ from nasrec.serve import Model, load_model, save_model
 from nasrec.serve.versions import environment
 from nasrec.space import Architecture
 from nasrec.train import Metrics
-from nasrec.train.checkpoint import write_json
 
 
 class Run:

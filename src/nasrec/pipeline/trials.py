@@ -14,7 +14,7 @@ from torch import nn
 
 from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError
-from nasrec.files import write_text, written_aside
+from nasrec.files import write_json, write_text, written_aside
 from nasrec.nn import count_dense_weights, count_weights
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.pipeline.folder import read_json
@@ -22,7 +22,6 @@ from nasrec.pipeline.progress import Reporter
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.train import JsonLines, Metrics, TrainConfig, evaluate, fit
-from nasrec.train.checkpoint import write_json
 
 
 @dataclass(frozen=True)

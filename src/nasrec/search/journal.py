@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nasrec.errors import NasrecError, RunError
+from nasrec.files import finite
 from nasrec.search.candidate import Candidate, Score
 from nasrec.space import Architecture
-from nasrec.train.checkpoint import finite, refuse_difference
+from nasrec.train.checkpoint import refuse_difference
 
 FORMAT, VERSION = "nasrec-journal", 1
 

@@ -35,12 +35,11 @@ from nasrec.data.dataset import sha256_of_file
 from nasrec.data.formats import Table, format_of, read_table
 from nasrec.data.values import labels_of
 from nasrec.errors import DataError, NasrecError, RunError
-from nasrec.files import folder_written_aside
+from nasrec.files import finite, folder_written_aside
 from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline
 from nasrec.nn.parameters import shapes_only
 from nasrec.serve.versions import versions
 from nasrec.space import Architecture
-from nasrec.train.checkpoint import finite
 from nasrec.train.metrics import Metrics, evaluate, predict_logits
 
 FORMAT = "nasrec-model/1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -12,25 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nasrec.errors import RunError
-from nasrec.files import folder_written_aside, write_text
+from nasrec.files import finite, folder_written_aside, write_json
 
 FORMAT = 1
-
-
-def finite(value: Any) -> Any:
-    """`value` with every NaN and infinity as None: JSON has neither."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all; non-finite numbers become null."""
-    write_text(path, json.dumps(finite(value), indent=2) + "\n")
 
 
 class JsonLines:

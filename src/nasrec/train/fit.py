@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nasrec.errors import RunError
-from nasrec.train.checkpoint import Checkpoints, finite
+from nasrec.files import finite
+from nasrec.train.checkpoint import Checkpoints
 from nasrec.train.config import TrainConfig
 from nasrec.train.loop import Pace, steps_per_epoch, train_steps
 from nasrec.train.metrics import Metrics, evaluate
