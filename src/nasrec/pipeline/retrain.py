@@ -97,9 +97,9 @@ def random_architectures(config: SearchConfig, count: int) -> list[Architecture]
     """Different architectures of the space, as random as their seed."""
     rng = np.random.default_rng([config.seed, 7])  # a stream of its own
     drawn: dict[str, Architecture] = {}
-    for _ in range(1000 * count):
+    in_vain = 0  # a tiny space may hold fewer
+    while len(drawn) < count and in_vain < 1000:
         architecture = config.space.sample(rng)
+        in_vain = in_vain + 1 if architecture.digest in drawn else 0
         drawn.setdefault(architecture.digest, architecture)
-        if len(drawn) == count:
-            break
     return list(drawn.values())
