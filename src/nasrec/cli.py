@@ -61,6 +61,10 @@ Threads = Annotated[
 EmbeddingDim = Annotated[
     int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
 ]
+LayerNorm = Annotated[
+    bool | None,
+    typer.Option(help="LayerNorm in what is trained from scratch (on; paper: off at the end)."),
+]
 Arch = Annotated[
     str,
     typer.Argument(metavar="ARCH", help="An architecture's JSON file, or published:criteo-full."),
@@ -150,7 +154,7 @@ def search(
         int | None, typer.Option(help="Best candidates to train from scratch (5; paper: 15).")
     ] = None,
     retrain_epochs: Annotated[
-        int | None, typer.Option(help="Epochs of the trainings from scratch (1).")
+        int | None, typer.Option(help="Epochs of the trainings from scratch (3).")
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of the trainings from scratch (0.12).")
@@ -168,6 +172,7 @@ def search(
         int | None,
         typer.Option(help="Train so many random architectures too: the paper's baseline."),
     ] = None,
+    layer_norm: LayerNorm = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML or JSON file of settings, as a run's config.json.")
     ] = None,
@@ -204,6 +209,7 @@ def search(
         embedding_dim=embedding_dim,
         baselines=names,
         from_scratch_random=from_scratch_random,
+        layer_norm=layer_norm,
     )
     run = search_log(
         data,
@@ -280,15 +286,13 @@ def train(
     space: Annotated[
         str, typer.Option(help="The space that --arch must be of: full, small, or a YAML file.")
     ] = "full",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the rows (1).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the rows (3).")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak of its schedule (0.12).")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows a step (512).")] = None,
     embedding_dim: EmbeddingDim = None,
-    layer_norm: Annotated[
-        bool, typer.Option(help="LayerNorm in every operator; the paper's final models have none.")
-    ] = False,
+    layer_norm: LayerNorm = None,
     valid: Valid = None,
     test: Test = None,
     ignore: Ignore = None,
@@ -308,7 +312,7 @@ def train(
         arch=arch,
         model=model,
         space=space,
-        options=model_options(embedding_dim or 16, layer_norm=layer_norm),
+        options=model_options(embedding_dim or 16, layer_norm=layer_norm is not False),
         training={"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size},
         seed=seed,
         label=label,

@@ -12,6 +12,7 @@ from typing import Any
 
 from nasrec.config import SearchConfig, evolution_for
 from nasrec.data import SyntheticLog
+from nasrec.nn import ModelOptions
 from nasrec.pipeline.leaderboard import BASE_RATE, text_table
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.retrain import NASREC
@@ -29,6 +30,7 @@ LOG = SyntheticLog()
 CONFIG = SearchConfig(
     # NASRec-Full with fewer blocks and narrower ones, for a log of ten columns; and without
     # attention, which alone takes more time than all other operators together.
+    model=ModelOptions(layer_norm=False),
     space=NASREC_FULL.with_(
         name="demo",
         sparse_ops=("EFC",),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nasrec.config import FROM_SCRATCH
 from nasrec.data import PreparedData, prepare
 from nasrec.errors import ConfigError, RunError, SpaceError
 from nasrec.nn import build_baseline
@@ -43,7 +44,7 @@ def train(
         seed: its initial weights and the order of the rows.
         reporter: tells how it goes; on standard error by default.
     """
-    out, config = Path(out), config or TrainConfig()
+    out, config = Path(out), config or FROM_SCRATCH
     if out.exists():
         raise RunError("the folder exists already", where=str(out), mend="give another --out")
     architecture = model if isinstance(model, Architecture) else None
@@ -94,7 +95,8 @@ def train_from_log(
         )
     if Path(out).exists():  # before any long work
         raise RunError("the folder exists already", where=str(out), mend="give another --out")
-    config = TrainConfig(**{k: v for k, v in (training or {}).items() if v is not None})
+    given = {name: value for name, value in (training or {}).items() if value is not None}
+    config = TrainConfig(**FROM_SCRATCH.model_dump() | given)
     chosen: Architecture | str
     if arch is not None:
         chosen = load_architecture(arch)
