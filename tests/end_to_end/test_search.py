@@ -183,10 +183,10 @@ def test_one_command_gives_one_json_object(tmp_path):
 
 def progress(run: Path) -> int:
     """How far a run is: files it has made, and lines in its logs."""
-    files = [f for f in run.rglob("*") if f.is_file()]
     try:
+        files = [f for f in run.rglob("*") if f.is_file()]
         lines = sum(f.read_bytes().count(b"\n") for f in files if f.suffix == ".jsonl")
-    except FileNotFoundError:  # renamed since it was listed
+    except FileNotFoundError:  # renamed or removed since it was listed
         return 0
     return len(files) + lines
 
