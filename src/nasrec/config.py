@@ -175,9 +175,9 @@ def config_from_options(
     for name, value in given.items():
         room, _, field = _OPTIONS.get(name, name).partition(".")
         if name == "embedding_dim":
-            changes["model"] = dataclasses.replace(
-                config.model, embedding_dim=value, heads=model_options(value).heads
-            )
+            model = changes.get("model", config.model)
+            heads = model_options(value).heads
+            changes["model"] = dataclasses.replace(model, embedding_dim=value, heads=heads)
         elif name == "layer_norm":
             changes["model"] = dataclasses.replace(
                 changes.get("model", config.model), layer_norm=value
