@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors.numpy import load_file
 
 from nasrec.data import SyntheticLog
 from nasrec.space import SearchSpace
@@ -76,8 +77,21 @@ def result_of(run: Path) -> dict[str, Any]:
         for name in ("leaderboard.json", "search/ranking.json", "config.json", "model/metrics.json")
     }
     for name in ("model/weights.safetensors", "supernet/weights.safetensors"):
-        found[name] = hashlib.sha256((run / name).read_bytes()).hexdigest()
+        found[name] = digest_of_tensors(run / name)
     return found
+
+
+def digest_of_tensors(file: Path) -> str:
+    """Names, shapes and bits of all tensors.
+
+    Not of the file: safetensors writes the entries of its metadata in an order that differs from
+    process to process.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(file).items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
 
 
 def contents(folder: Path) -> dict[str, str]:
