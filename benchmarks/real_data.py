@@ -146,32 +146,34 @@ def main(arguments: list[str]) -> None:
     with context.Pool(options.processes, maxtasksperchild=1) as pool:
         pool.starmap(run_one, jobs, chunksize=1)
     print(f"all runs are complete after {time.perf_counter() - began:.0f} s")
-    figures = collect(options.out, options.logs.split(","), options.seeds)
+    figures = collect(options.out)
     if options.json:
         print(json.dumps(figures))
     if options.page:
         options.page.write_text(page(figures), encoding="utf-8")
 
 
-def collect(out: Path, names: list[str], seeds: int) -> dict[str, Any]:
-    """The figures of all runs: for each log and model the value of each seed."""
+def collect(out: Path) -> dict[str, Any]:
+    """The figures of all logs, by the seeds whose searches of both spaces are finished."""
     from nasrec.pipeline import open_run
 
     logs: dict[str, Any] = {}
-    for name in names:
+    for name in LOGS:
+        folders = [[out / "runs" / f"{name}-{space}-{s}" for space in SPACES] for s in range(100)]
+        finished = [pair for pair in folders if all((f / "summary.txt").is_file() for f in pair)]
         models: dict[str, list[dict[str, Any]]] = {}
         stages: dict[str, list[dict[str, float]]] = {}
-        for space in SPACES:
-            for seed in range(seeds):
-                run = open_run(out / "runs" / f"{name}-{space}-{seed}")
+        for pair in finished:
+            for space, folder in zip(SPACES, pair, strict=True):
+                run = open_run(folder)
                 stages.setdefault(space, []).append(run.to_dict()["seconds"])
                 for row in run.leaderboard:
                     family = space if row["family"] == "nasrec" else row["family"]
                     if space == "full" or family == "small":
                         models.setdefault(family, []).append(row)
-        logs[name] = {"models": models, "stages": stages}
-    cores = os.cpu_count()
-    return {"logs": logs, "machine": f"{platform.machine()}, {cores} cores", "seeds": seeds}
+        if finished:
+            logs[name] = {"seeds": len(finished), "models": models, "stages": stages}
+    return {"logs": logs, "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
 
 
 def page(figures: dict[str, Any]) -> str:
@@ -181,15 +183,15 @@ def page(figures: dict[str, Any]) -> str:
         "",
         "Made by `python -m benchmarks real-data --page docs/results.md`; nothing here is typed by",
         f"hand. Machine: {figures['machine']}, two searches side by side with one thread each.",
-        f"Mean ± standard deviation over {figures['seeds']} seeds. A seed decides the split (but",
-        "where the log comes with its own), all weights, the supernet's paths and the search. The",
-        "test split is read once for each family of models, by the training that validation chose.",
+        "Mean ± standard deviation over the seeds. A seed decides the split (but where the log",
+        "comes with its own), all weights, the supernet's paths and the search. The test split is",
+        "read once for each family of models, by the training that validation chose.",
     ]
     for name, log in figures["logs"].items():
         nets = [log["models"][space] for space in SPACES]
         lines += [
             "",
-            f"## {name}",
+            f"## {name}, {log['seeds']} seed{'s' if log['seeds'] > 1 else ''}",
             "",
             "| model | test log loss | test AUC | paired loss difference to NASRecNet (Full) "
             "| weights | multiply-adds a row | trainings | training time of one |",
@@ -229,5 +231,6 @@ def spread(rows: list[dict[str, Any]], key: str) -> str:
 
 def told(values: list[float], signed: bool = False) -> str:
     sign = "+" if signed else ""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):{sign}.4f} ± {deviation:.4f}"
+    if len(values) == 1:
+        return f"{values[0]:{sign}.4f}"
+    return f"{statistics.mean(values):{sign}.4f} ± {statistics.stdev(values):.4f}"
