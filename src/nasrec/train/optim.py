@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -108,7 +108,7 @@ class Optimizer:
         self, name: str, weight: Tensor, grad: Tensor, state: list[Tensor], lr: float
     ) -> None:
         """Update weight and state in place; all have the weight's shape."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no rule for a step")
 
     def _sparse(
         self, name: str, weight: Tensor, grad: Tensor, state: list[Tensor], lr: float
@@ -186,17 +186,8 @@ class Adam(Optimizer):
     default_eps = 1e-8
     betas = (0.9, 0.999)
 
-    def __init__(
-        self,
-        *,
-        eps: float | None = None,
-        embedding_l2: float = 0.0,
-        weight_decay: float = 0.0,
-        shape_of: ShapeOf | None = None,
-    ) -> None:
-        super().__init__(
-            eps=eps, embedding_l2=embedding_l2, weight_decay=weight_decay, shape_of=shape_of
-        )
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.steps: dict[str, int] = {}
 
     def _moments(self, name: str, grad: Tensor, state: list[Tensor]) -> tuple[float, float]:

@@ -1,0 +1,19 @@
+"""The command line: one command a stage, and no logic.
+
+Every command takes `--json` and then prints one JSON object on standard output. Progress and
+messages go to standard error. Exit codes: 0 well, 2 a mistake in what was given, 3 a training
+diverged, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from nasrec.cli.spaces import arch_app, space_app
+from nasrec.cli.stages import app
+
+app.add_typer(arch_app, name="arch")
+app.add_typer(space_app, name="space")
+
+
+def main() -> None:
+    """The `nasrec` command."""
+    app()

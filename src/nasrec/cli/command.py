@@ -1,0 +1,106 @@
+"""What all commands share: output, faults, exit codes, common options."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from nasrec.errors import NasrecError
+from nasrec.files import finite
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Label = Annotated[str | None, typer.Option(help="Name of the 0/1 column.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
+Valid = Annotated[Path | None, typer.Option(help="File of validation rows; else split off DATA.")]
+Test = Annotated[Path | None, typer.Option(help="File of test rows; else split off DATA.")]
+Ignore = Annotated[
+    list[str] | None, typer.Option(help="A column not to use; may be given several times.")
+]
+SchemaFile = Annotated[
+    Path | None, typer.Option("--schema", help="YAML file that says what the columns are.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(help="csv, tsv, parquet or criteo; by the file's extension if left out."),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute with; all cores if left out.")
+]
+EmbeddingDim = Annotated[
+    int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
+]
+LayerNorm = Annotated[
+    bool | None,
+    typer.Option(help="LayerNorm in what is trained from scratch (on; paper: off at the end)."),
+]
+Arch = Annotated[
+    str,
+    typer.Argument(metavar="ARCH", help="An architecture's JSON file, or published:criteo-full."),
+]
+
+
+def command(interrupted: str = "Stopped.") -> Callable[[F], F]:
+    """Make a function's result the command's output, and its faults messages with exit codes.
+
+    The function returns what `--json` prints and the text for people.
+    """
+
+    def wrap(function: F) -> F:
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> None:
+            as_json = bool(kwargs.get("as_json"))
+            warnings.showwarning = _show_warning
+            try:
+                result, text = function(*args, **kwargs)
+            except NasrecError as error:
+                _fail(error, error.exit_code, as_json)
+            except OSError as error:
+                where = str(error.filename) if error.filename else None
+                _fail(NasrecError(error.strerror or str(error), where=where), 2, as_json)
+            except KeyboardInterrupt:
+                typer.echo(f"\n{interrupted}", err=True)
+                raise typer.Exit(130) from None
+            else:
+                typer.echo(json.dumps(finite(result), allow_nan=False) if as_json else text)
+
+        return run  # type: ignore[return-value]
+
+    return wrap
+
+
+def _fail(error: NasrecError, code: int, as_json: bool) -> None:
+    typer.echo(f"Error: {error}", err=True)
+    if as_json:
+        fault = {"message": error.what, "where": error.where, "mend": error.mend}
+        typer.echo(json.dumps({"error": fault}))
+    raise typer.Exit(code)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"Warning: {message}", file=sys.stderr)
+
+
+def use(threads: int | None) -> None:
+    """Compute with so many threads; None leaves it to torch."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+RESUME = "Stopped. Give the same command again to go on where it was."
+
+
+def number(value: float | None) -> str:
+    """Five digits, or that it is not defined."""
+    return "not defined" if value is None or not math.isfinite(value) else f"{value:.5f}"
