@@ -216,7 +216,11 @@ def page(figures: dict[str, Any]) -> str:
                 f"| {mean(rows, 'seconds'):.0f} s |"
             )
         lines += ["", verdict(log["models"])]
-        lines += ["", "Wall time of the stages, mean over seeds, in seconds:", ""]
+        lines += [
+            "",
+            "Wall time of the stages, mean over seeds, in seconds:",
+            "",
+        ]
         for space in SPACES:
             stages = log["stages"][space]
             told_stages = (

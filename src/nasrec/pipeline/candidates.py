@@ -44,7 +44,6 @@ def search_stage(
     """
     ranking = run.search / "ranking.json"
     if not ranking.is_file():
-        began = time.perf_counter()
         header = {
             "fingerprint": data.fingerprint,
             "seed": config.seed,
@@ -52,7 +51,9 @@ def search_stage(
             "scoring": config.scoring.model_dump(),
             "method": config.method,
         }
-        scorer = Scorer(shared(), data.train, data.valid, config.scoring, config.seed)
+        weights = shared()  # a stage of its own, with its own time
+        began = time.perf_counter()
+        scorer = Scorer(weights, data.train, data.valid, config.scoring, config.seed)
         with (
             Journal(run.search / "journal.jsonl", header) as journal,
             tell.bar("Scoring candidates", "candidates") as progress,
