@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasrec.nn.inputs import Inputs
+from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Axis, Length, Maker
 
 
@@ -19,12 +19,21 @@ class EmbeddingTable(nn.Module):
     The gradient of the weight is a sparse tensor, so a training step costs what its batch touches,
     whatever the vocabulary.
 
+    Args:
+        inputs: the columns.
+        options: width, cap and dropout.
+        make: where the weight comes from.
+        dim: a width E other than that of the options.
+
     Shapes: ids (B, F) integers, `0 <= ids[:, f] < vocabulary[f]`, to (B, F, E).
     """
 
-    def __init__(self, inputs: Inputs, dim: int, cap: int | None, make: Maker) -> None:
+    def __init__(
+        self, inputs: Inputs, options: ModelOptions, make: Maker, dim: int | None = None
+    ) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = dim = options.embedding_dim if dim is None else dim
+        self.dropout, cap = options.embedding_dropout, options.embedding_cap
         self.rows = tuple(min(v, cap) if cap else v for v in inputs.vocabulary)
         self.capped = self.rows != inputs.vocabulary
         starts = [0, *itertools.accumulate(self.rows)]
@@ -45,4 +54,5 @@ class EmbeddingTable(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         if self.capped:
             ids = ids % self.sizes
-        return F.embedding(ids + self.starts, self.weight, sparse=True)
+        looked_up = F.embedding(ids + self.starts, self.weight, sparse=True)
+        return F.dropout(looked_up, self.dropout, self.training)

@@ -49,6 +49,11 @@ class ModelOptions:
         embedding_cap: most rows an embedding table may have; ids beyond are folded by modulo
             (paper: 500,000 during the search, none in the final training). None: no cap.
         hidden: widths of the hidden layers of the hand-made models.
+        embedding_dropout: share of the embeddings' entries that a training step drops, at random
+            and anew for each row (Srivastava et al., 2014); what is left is scaled up to make up
+            for it. 0 in the paper. It keeps a network from learning rare ids by heart.
+        dropout: the same for what the last FC of a NASRecNet reads, and for every hidden layer of
+            the hand-made models.
     """
 
     embedding_dim: int = 16
@@ -58,6 +63,8 @@ class ModelOptions:
     attention_gain: float = 0.17
     embedding_cap: int | None = None
     hidden: tuple[int, ...] = (400, 400)
+    embedding_dropout: float = 0.0
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -69,5 +76,11 @@ class ModelOptions:
                 f"embedding_dim {self.embedding_dim} is no multiple of heads {self.heads}",
                 mend="choose a number of heads that divides the embedding width",
             )
+        for name in ("embedding_dropout", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{name} {getattr(self, name)} is not a share",
+                    mend="choose 0 or more, and less than 1",
+                )
         if self.embedding_cap is not None and self.embedding_cap < 1:
             raise ConfigError(f"embedding_cap must be at least 1, not {self.embedding_cap}")

@@ -203,9 +203,7 @@ class NASRecNet(nn.Module):
         self.architecture, self.inputs = architecture, inputs
         self.options = options = options or ModelOptions()
         make = Maker(source or fresh(seed))
-        self.embedding = EmbeddingTable(
-            inputs, options.embedding_dim, options.embedding_cap, make.child("embedding")
-        )
+        self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
         sources = _Sources({0: Axis.fixed(inputs.dense)}, {0: {"0": Axis.fixed(inputs.sparse)}})
         self.blocks = nn.ModuleDict()
         for i, (block, live) in enumerate(
@@ -246,7 +244,8 @@ class NASRecNet(nn.Module):
                 sparse_of[f"{name}+"] = merged
         last = len(self.architecture.blocks)
         flat = [sparse_of[part].flatten(1) for part in self.head.sparse]
-        return torch.cat([dense_of[last], *flat], 1)
+        features = torch.cat([dense_of[last], *flat], 1)
+        return F.dropout(features, self.options.dropout, self.training)
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         features = self.features(dense, sparse)

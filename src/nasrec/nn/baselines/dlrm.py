@@ -23,11 +23,14 @@ class DLRM(nn.Module):
     def __init__(self, inputs: Inputs, options: ModelOptions, *, seed: int = 0) -> None:
         super().__init__()
         make, width = Maker(fresh(seed)), options.embedding_dim
-        self.embedding = EmbeddingTable(
-            inputs, width, options.embedding_cap, make.child("embedding")
-        )
+        self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
         self.bottom = (
-            Perceptron((inputs.dense, *options.hidden, width), make.child("bottom"), last_relu=True)
+            Perceptron(
+                (inputs.dense, *options.hidden, width),
+                make.child("bottom"),
+                options.dropout,
+                last_relu=True,
+            )
             if inputs.dense
             else None
         )
@@ -36,7 +39,9 @@ class DLRM(nn.Module):
         self.triangle: Tensor
         self.register_buffer("triangle", rows * vectors + columns, persistent=False)
         beside = width if inputs.dense else inputs.sparse * width
-        self.top = Perceptron((beside + len(rows), *options.hidden, 1), make.child("top"))
+        self.top = Perceptron(
+            (beside + len(rows), *options.hidden, 1), make.child("top"), options.dropout
+        )
         self.madds = (
             (self.bottom.madds if self.bottom else 0) + vectors * vectors * width + self.top.madds
         )

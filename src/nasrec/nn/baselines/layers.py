@@ -18,12 +18,15 @@ class Perceptron(nn.Module):
     Args:
         widths: of the input, the hidden layers and the output.
         make: where parameters come from.
-        last_relu: put a ReLU behind the last layer too.
+        dropout: share of each hidden layer's outputs that a training step drops.
+        last_relu: make the last layer a hidden one too.
     """
 
-    def __init__(self, widths: Sequence[int], make: Maker, last_relu: bool = False) -> None:
+    def __init__(
+        self, widths: Sequence[int], make: Maker, dropout: float = 0.0, last_relu: bool = False
+    ) -> None:
         super().__init__()
-        self.last_relu = last_relu
+        self.dropout, self.last_relu = dropout, last_relu
         self.layers = nn.ModuleList(
             Linear({"x": Axis.fixed(a)}, Axis.fixed(b), bias=True, make=make.child(f"layers.{i}"))
             for i, (a, b) in enumerate(itertools.pairwise(widths))
@@ -34,5 +37,5 @@ class Perceptron(nn.Module):
         for i, layer in enumerate(self.layers, start=1):
             x = layer({"x": x})
             if i < len(self.layers) or self.last_relu:
-                x = F.relu(x)
+                x = F.dropout(F.relu(x), self.dropout, self.training)
         return x

@@ -20,7 +20,7 @@ class LogisticRegression(nn.Module):
         super().__init__()
         make = Maker(fresh(seed))
         # Embeddings of width 1 are the one-hot weights.
-        self.embedding = EmbeddingTable(inputs, 1, options.embedding_cap, make.child("embedding"))
+        self.embedding = EmbeddingTable(inputs, options, make.child("embedding"), dim=1)
         with torch.no_grad():
             self.embedding.weight.zero_()
         self.weight = make("weight", Axis.fixed(inputs.dense), init=constant(0))

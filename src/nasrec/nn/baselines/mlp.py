@@ -20,11 +20,9 @@ class MLP(nn.Module):
     def __init__(self, inputs: Inputs, options: ModelOptions, *, seed: int = 0) -> None:
         super().__init__()
         make = Maker(fresh(seed))
-        self.embedding = EmbeddingTable(
-            inputs, options.embedding_dim, options.embedding_cap, make.child("embedding")
-        )
+        self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
         width = inputs.dense + inputs.sparse * options.embedding_dim
-        self.layers = Perceptron((width, *options.hidden, 1), make.child("layers"))
+        self.layers = Perceptron((width, *options.hidden, 1), make.child("layers"), options.dropout)
         self.madds = self.layers.madds
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""Dropout: in training only, decided by the seed of the step, without bias; for every model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nasrec.errors import ConfigError
+from nasrec.nn import BASELINES, ModelOptions, NASRecNet, SharedWeights, build_baseline
+from tests.nn.helpers import INPUTS, MULTI, draw, rows
+
+PLAIN = ModelOptions(hidden=(8, 6))
+MODELS = {
+    **{n: lambda options, n=n: build_baseline(n, INPUTS, options, seed=1) for n in BASELINES},
+    "nasrec": lambda options: NASRecNet(draw(3), INPUTS, options, seed=1),
+    "subnet": lambda options: SharedWeights(MULTI, INPUTS, options, seed=1).subnet(draw(3)),
+}
+KINDS = ("embedding_dropout", "dropout")
+
+
+def logits(model, seed=0, batch=64):
+    torch.manual_seed(seed)
+    return model(*rows(INPUTS, batch)[:2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_drops_in_training_only(name, kind):
+    plain, dropping = MODELS[name](PLAIN), MODELS[name](replace(PLAIN, **{kind: 0.5}))
+    if name == "logreg":  # all its weights start at zero; and it has no hidden layer
+        for model in (plain, dropping):
+            torch.nn.init.ones_(model.embedding.weight)
+    assert torch.equal(logits(plain.eval()), logits(dropping.eval()))
+    plain.train(), dropping.train()
+    if name == "logreg" and kind == "dropout":
+        assert torch.equal(logits(plain), logits(dropping))
+        return
+    assert not torch.equal(logits(plain), logits(dropping))
+    assert torch.equal(logits(dropping, 1), logits(dropping, 1))
+    assert not torch.equal(logits(dropping, 1), logits(dropping, 2))
+
+
+def test_what_is_left_makes_up_for_what_is_dropped():
+    model = NASRecNet(draw(3), INPUTS, replace(PLAIN, dropout=0.25))
+    dense, sparse, _ = rows(INPUTS, 4)
+    whole = model.eval().features(dense, sparse)
+    model.train()
+    drawn = torch.stack([model.features(dense, sparse) for _ in range(4000)])
+    kept = drawn[:, whole != 0] != 0
+    assert kept.float().mean().item() == pytest.approx(0.75, abs=0.005)
+    torch.testing.assert_close(drawn.mean(0), whole, rtol=0.06, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [-0.1, 1.0])
+def test_a_share_out_of_range_is_told(kind, value):
+    with pytest.raises(ConfigError, match=kind):
+        ModelOptions(**{kind: value})
