@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nasrec.config import SearchConfig, config_from_options, evolution_for, model_options
+from nasrec.config import Recipe, SearchConfig, config_from_options, evolution_for, model_options
 from nasrec.errors import ConfigError, RunError, SpaceError
 from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline, count_dense_weights
 from nasrec.pipeline import Reporter, RunFolder
@@ -17,9 +17,15 @@ from nasrec.pipeline.budget import Measured, sized
 from nasrec.pipeline.leaderboard import text_table
 from nasrec.pipeline.picture import picture
 from nasrec.pipeline.retrain import matching_hidden, random_architectures
-from nasrec.pipeline.trials import baseline_trials, learning_rates, nasrec_trials
+from nasrec.pipeline.trials import (
+    TrialResult,
+    baseline_variants,
+    learning_rates,
+    nasrec_variants,
+    tuned,
+)
 from nasrec.space import NASREC_FULL, NASREC_SMALL, published
-from nasrec.train import TrainConfig
+from nasrec.train import Metrics, TrainConfig
 
 # -- settings -----------------------------------------------------------------------------------
 
@@ -102,7 +108,8 @@ def test_the_sizes_fit_the_budget(minutes):
     c = sized(SearchConfig(), measured, 100_000, 60.0 * minutes)
     rows = c.supernet_rows or 100_000 * c.supernet.epochs
     families = 1 + len(c.baselines)
-    seconds = rows / 2000 + c.planned_evaluations * 0.5 + families * c.trainings * 20
+    one = c.retrain.epochs * 20
+    seconds = rows / 2000 + c.planned_evaluations * 0.5 + families * c.trainings * one
     assert seconds <= 60 * minutes
 
 
@@ -114,13 +121,41 @@ def test_the_ladder_of_learning_rates():
     assert learning_rates(1.0, 5) == [1.0, 0.5, 2.0, 0.25, 4.0]
 
 
-def test_all_families_get_as_many_trials():
+def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
     inputs, options, config = Inputs(2, (3, 4)), ModelOptions(), TrainConfig()
-    two = [NASREC_SMALL.sample(np.random.default_rng(i)) for i in range(2)]
-    nasrec = nasrec_trials("nasrec", two, inputs, options, config, 0, rates=3)
-    mlp = baseline_trials("mlp", inputs, options, config, 0, len(nasrec))
-    assert len(mlp) == len(nasrec) == 6
-    assert len({trial.name for trial in (*nasrec, *mlp)}) == 12
+    recipes = (
+        Recipe(name="plain"),
+        Recipe(name="off", layer_norm=False, dropout=0.5, rate=2.0, embedding_l2=1e-4),
+    )
+    three = [NASREC_SMALL.sample(np.random.default_rng(i)) for i in range(3)]
+    for family, variants in (
+        ("nasrec", nasrec_variants(inputs, options, config, three)),
+        ("mlp", baseline_variants("mlp", inputs, options, config, 3)),
+    ):
+        trained = []
+
+        def run(trial, trained=trained):
+            trained.append(trial)
+            loss = 0.5 - 0.1 * trial.spec.options.dropout - 0.001 * len(trained)
+            return TrialResult(trial, None, Metrics(loss, 0.7, 9), 1, 1, 1, 1, 1.0, None)
+
+        results = tuned(family, variants, recipes, 7, run)
+        assert [t.spec.options.dropout for t in trained] == [0, 0.5, 0.5, 0.5]
+        assert [t.spec.options.layer_norm for t in trained] == [True, False, False, False]
+        assert [t.config.embedding_l2 for t in trained] == [0, 1e-4, 1e-4, 1e-4]
+        assert len({t.name for t in trained}) == 4
+        assert {t.seed for t in trained} == {7}
+        losses = [result.valid.logloss for result in results]
+        assert losses == sorted(losses)
+        assert results[0].trial is trained[-1]
+        rates = [t.config.learning_rate / config.learning_rate for t in trained]
+        assert rates == [1, 2, 2, 2] if family == "nasrec" else [1, 2, 1, 4]
+    assert SearchConfig(top_k=3, recipes=recipes).trainings == 4
+
+
+def test_recipes_are_told_apart_by_name():
+    with pytest.raises(ConfigError, match="two recipes are called 'plain'"):
+        SearchConfig(recipes=(Recipe(name="plain"), Recipe(name="plain")))
 
 
 @pytest.mark.parametrize("weights", [50, 5_000, 300_000])

@@ -47,6 +47,51 @@ def evolution_for(evaluations: int) -> EvolutionSettings:
     )
 
 
+class Recipe(Settings):
+    """One way to train from scratch: what it changes of `SearchConfig.model` and `.retrain`.
+
+    Which of them is right depends on the log more than on the model: where every row is nearly
+    determined by its columns dropout only slows the learning down, and where ids are many and rows
+    few nothing helps as much. So each family of models tries all recipes, and validation chooses.
+
+    Attributes:
+        name: in the names of trainings.
+        layer_norm: LayerNorm in every operator of a NASRecNet; None leaves it as it is.
+        embedding_dropout: None leaves it as it is.
+        dropout: None leaves it as it is.
+        embedding_l2: L2 on the embedding rows that a batch touches; None leaves it as it is.
+        rate: factor on the learning rate.
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[a-z0-9-]+$")
+    layer_norm: bool | None = None
+    embedding_dropout: float | None = Field(default=None, ge=0, lt=1)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    embedding_l2: float | None = Field(default=None, ge=0)
+    rate: float = Field(default=1.0, gt=0)
+
+    def model(self, options: ModelOptions) -> ModelOptions:
+        """How its networks are made."""
+        return dataclasses.replace(
+            options, **self._given("layer_norm", "embedding_dropout", "dropout")
+        )
+
+    def training(self, config: TrainConfig) -> TrainConfig:
+        """How they are trained."""
+        rate = config.learning_rate * self.rate
+        return config.model_copy(update={"learning_rate": rate, **self._given("embedding_l2")})
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+#: The recipes that a search tries if it is not told others.
+RECIPES = (
+    Recipe(name="plain"),
+    Recipe(name="dropout", embedding_dropout=0.3, dropout=0.3),
+)
+
+
 class SearchConfig(Settings):
     """Settings of a whole search, from the supernet to the leaderboard.
 
@@ -64,13 +109,13 @@ class SearchConfig(Settings):
         method: evolution (the paper's) or random search, over the same scores.
         evolution: sizes of the evolution.
         evaluations: number of candidates to score; None is what `evolution` plans.
-        top_k: so many of the best are trained from scratch (paper: 15). Every hand-made model
-            gets as many trainings, with learning rates around that of `retrain`.
-        rates_per_architecture: learning rates tried for each of the top k; counted for the
-            hand-made models too.
+        top_k: so many of the best are trained from scratch (paper: 15).
+        retrain: training from scratch, the same for all models.
+        recipes: ways to train that each family of models tries, its best architecture first; the
+            others of the top k are trained by the recipe that was best then. Every hand-made model
+            has as many trainings: after the recipes, other learning rates.
         baseline_trials: trainings of each hand-made model, where it shall have more (or fewer) than
             the NASRecNet; None is as many.
-        retrain: training from scratch, the same for all models.
         baselines: the hand-made models to compare with, by name.
         match_size: give the hand-made models hidden widths such that their weights number about
             as many as those of the NASRecNet that was chosen; off, they have `model.hidden`.
@@ -90,9 +135,9 @@ class SearchConfig(Settings):
     evolution: EvolutionSettings = evolution_for(400)
     evaluations: int | None = Field(default=None, ge=1)
     top_k: int = Field(default=5, ge=1)
-    rates_per_architecture: int = Field(default=1, ge=1)
-    baseline_trials: int | None = Field(default=None, ge=1)
     retrain: TrainConfig = FROM_SCRATCH
+    recipes: tuple[Recipe, ...] = Field(default=RECIPES, min_length=1)
+    baseline_trials: int | None = Field(default=None, ge=1)
     baselines: tuple[str, ...] = tuple(BASELINES)
     match_size: bool = False
     from_scratch_random: int = Field(default=0, ge=0)
@@ -104,6 +149,14 @@ class SearchConfig(Settings):
             if name not in BASELINES:
                 build_baseline(name, Inputs(1, ()))  # raises, with the nearest names
         return tuple(dict.fromkeys(names))
+
+    @field_validator("recipes")
+    @classmethod
+    def _told_apart(cls, recipes: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
+        names = [recipe.name for recipe in recipes]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two recipes are called {twice[0]!r}")
+        return recipes
 
     @model_validator(mode="after")
     def _enough(self) -> SearchConfig:
@@ -124,7 +177,7 @@ class SearchConfig(Settings):
     @property
     def trainings(self) -> int:
         """Trainings from scratch of each family of models."""
-        return self.top_k * self.rates_per_architecture
+        return self.top_k + len(self.recipes) - 1
 
     @property
     def supernet_options(self) -> ModelOptions:

@@ -54,9 +54,9 @@ def test_the_run_folder_holds_everything(finished):
     for name in (
         "request.json", "config.json", "environment.json", "stages.jsonl", "data/manifest.json",
         "supernet/weights.safetensors", "supernet/metrics.jsonl", "search/journal.jsonl",
-        "search/ranking.json", "retrain/nasrec-1/architecture.json",
-        "retrain/nasrec-2/metrics.jsonl", "retrain/mlp-1/result.json",
-        "retrain/dlrm-2/weights.safetensors", "leaderboard.json", "leaderboard.txt", "summary.txt",
+        "search/ranking.json", "retrain/nasrec-1-dropout/architecture.json",
+        "retrain/nasrec-1-plain/metrics.jsonl", "retrain/mlp-1-plain/result.json",
+        "retrain/dlrm-1-dropout/weights.safetensors", "leaderboard.json", "leaderboard.txt", "summary.txt",
         "model/manifest.json",
     ):  # fmt: skip
         assert (run / name).is_file(), name
@@ -67,13 +67,18 @@ def test_the_run_folder_holds_everything(finished):
 def test_each_family_gets_as_many_trainings_and_is_tested_once(finished):
     board = json.loads((finished / "run/leaderboard.json").read_text())
     counts = {row["family"]: row["trainings"] for row in board["rows"]}
-    assert counts == {"nasrec": 2, "logreg": 2, "mlp": 2, "dlrm": 2, "base rate": 0}
+    assert counts == {"nasrec": 3, "logreg": 3, "mlp": 3, "dlrm": 3, "base rate": 0}
     assert not any("test_logloss" in trial for trial in board["trials"])
     for row in board["rows"]:
         losses = [t["valid_logloss"] for t in board["trials"] if t["family"] == row["family"]]
         assert row["valid_logloss"] == min(losses, default=row["valid_logloss"])
     rates = {t["trial"]: t["learning_rate"] for t in board["trials"]}
-    assert rates["mlp-1"] == 2 * rates["mlp-2"] == rates["nasrec-1"] == rates["nasrec-2"]
+    assert len(rates) == 12
+    assert rates["mlp-1-plain"] == rates["mlp-1-dropout"] == rates["nasrec-1-plain"]
+    (second,) = (rate for name, rate in rates.items() if name.startswith("mlp-2"))
+    assert second == rates["mlp-1-plain"] / 2
+    (second,) = (rate for name, rate in rates.items() if name.startswith("nasrec-2"))
+    assert second == rates["mlp-1-plain"]
 
 
 def test_the_model_scores_what_the_leaderboard_says(finished):
@@ -89,14 +94,14 @@ def test_a_finished_run_is_not_done_again(finished):
     assert contents(finished / "run") == before
 
 
-@pytest.mark.parametrize("part", ["model", "summary.txt", "leaderboard.json", "retrain/mlp-1"])
+@pytest.mark.parametrize("part", ["model", "summary.txt", "leaderboard.json", "retrain/mlp-1-plain"])
 def test_a_lost_part_is_made_again_equal(finished, tmp_path, part):
     run = tmp_path / "run"
     shutil.copytree(finished / "run", run)
     expected = result_of(run)
     lost = run / part
     shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
-    if part == "retrain/mlp-1":
+    if part == "retrain/mlp-1-plain":
         (run / "leaderboard.json").unlink()
     nasrec.search(finished / "log.csv", "label", run, reporter=QUIET, **SETTINGS)
     assert result_of(run) == expected
@@ -155,7 +160,7 @@ def test_random_architectures_trained_from_scratch_join_the_leaderboard(tmp_path
         **{**SETTINGS, "from_scratch_random": 3, "baselines": [], "method": "random", "top_k": 1},
     )
     counts = {row["family"]: row["trainings"] for row in run.leaderboard}
-    assert counts == {"nasrec": 1, "random": 3, "base rate": 0}
+    assert counts == {"nasrec": 2, "random": 4, "base rate": 0}
 
 
 def test_a_budget_is_resolved_once(tmp_path):

@@ -117,10 +117,12 @@ def sized(
 ) -> SearchConfig:
     """The settings with sizes for so many seconds at these speeds."""
     families = 1 + len(config.baselines)
-    a_rank = (
-        families * config.rates_per_architecture * config.retrain.epochs * measured.retrain_seconds
-    )
-    fixed = config.from_scratch_random * config.retrain.epochs * measured.retrain_seconds
+    more_recipes = len(config.recipes) - 1
+    one = config.retrain.epochs * measured.retrain_seconds
+    a_rank = families * one
+    fixed = families * more_recipes * one
+    if config.from_scratch_random:
+        fixed += (config.from_scratch_random + more_recipes) * one
     for_retraining = max(0.0, SHARES["retrain"] * seconds - fixed)
     top_k = max(1, min(MOST["top_k"], int(for_retraining / a_rank)))
     left = max(seconds - fixed - top_k * a_rank, 0.2 * seconds)

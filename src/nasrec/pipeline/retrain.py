@@ -18,9 +18,11 @@ from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import (
     Trial,
     TrialResult,
-    baseline_trials,
-    nasrec_trials,
+    Variant,
+    baseline_variants,
+    nasrec_variants,
     run_trial,
+    tuned,
 )
 from nasrec.space import Architecture
 
@@ -37,24 +39,30 @@ def retrain_stage(
 ) -> dict[str, list[TrialResult]]:
     """Train everything that the leaderboard compares; the trials of each family, best first.
 
-    Equal treatment: the same rows, settings and early stopping for all, and as many trainings for
-    each hand-made model as NASRecNet has, unless `baseline_trials` says otherwise.
+    Equal treatment: the same rows, settings, recipes and early stopping for all, and as many
+    trainings for each hand-made model as NASRecNet has, unless `baseline_trials` says otherwise.
     """
     inputs = inputs_of(data)
     families: dict[str, list[TrialResult]] = {}
 
-    def train(trials: list[Trial]) -> list[TrialResult]:
-        began = time.perf_counter()
-        fresh = any(not (run.retrain / t.name / "result.json").is_file() for t in trials)
-        results = [run_trial(t, data, run.retrain / t.name, tell) for t in trials]
-        if fresh:
-            run.stage_done(f"retrain {trials[0].family}", time.perf_counter() - began)
-        return sorted(results, key=lambda result: result.order)
+    def train(family: str, variants: list[Variant]) -> list[TrialResult]:
+        began, fresh = time.perf_counter(), False
 
-    rates, seed = config.rates_per_architecture, config.seed
-    families[NASREC] = train(
-        nasrec_trials(NASREC, best, inputs, config.model, config.retrain, seed, rates)
-    )
+        def one(trial: Trial) -> TrialResult:
+            nonlocal fresh
+            folder = run.retrain / trial.name
+            fresh = fresh or not (folder / "result.json").is_file()
+            return run_trial(trial, data, folder, tell)
+
+        results = tuned(family, variants, config.recipes, config.seed, one)
+        if fresh:
+            run.stage_done(f"retrain {family}", time.perf_counter() - began)
+        return results
+
+    def of_space(architectures: list[Architecture]) -> list[Variant]:
+        return nasrec_variants(inputs, config.model, config.retrain, architectures)
+
+    families[NASREC] = train(NASREC, of_space(best))
     if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
         raise DivergenceError(
             f"every training of the best architectures diverged: {failed}",
@@ -62,16 +70,17 @@ def retrain_stage(
             mend="search again, in another --out, with a lower --learning-rate",
         )
     count = config.baseline_trials or len(families[NASREC])
+    rates = max(1, count - len(config.recipes) + 1)
     options = config.model
     if config.match_size:
         options = replace(options, hidden=matching_hidden(inputs, options, families[NASREC][0]))
     for name in config.baselines:
-        families[name] = train(baseline_trials(name, inputs, options, config.retrain, seed, count))
+        families[name] = train(
+            name, baseline_variants(name, inputs, options, config.retrain, rates)
+        )
     if config.from_scratch_random:
         drawn = random_architectures(config, config.from_scratch_random)
-        families[RANDOM] = train(
-            nasrec_trials(RANDOM, drawn, inputs, config.model, config.retrain, seed)
-        )
+        families[RANDOM] = train(RANDOM, of_space(drawn))
     return families
 
 

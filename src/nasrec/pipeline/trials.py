@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import numpy as np
 from safetensors.torch import save_file
 from torch import nn
 
+from nasrec.config import Recipe
 from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError
 from nasrec.files import write_json, write_text, written_aside
@@ -86,6 +88,9 @@ class TrialResult:
         return evaluate(self.network(), data.test)
 
 
+Variant = tuple[ModelSpec, TrainConfig]
+
+
 def learning_rates(default: float, count: int) -> list[float]:
     """A ladder around the default: x1, x1/2, x2, x1/4, x4, ..."""
     factors = [1.0]
@@ -96,50 +101,48 @@ def learning_rates(default: float, count: int) -> list[float]:
     return [default * factor for factor in factors[:count]]
 
 
-def nasrec_trials(
-    family: str,
-    architectures: list[Architecture],
-    inputs: Inputs,
-    options: ModelOptions,
-    config: TrainConfig,
-    seed: int,
-    rates: int = 1,
-) -> list[Trial]:
-    """Trials of several architectures, each at `rates` learning rates."""
-    trials = []
-    for rank, architecture in enumerate(architectures, start=1):
-        for i, rate in enumerate(learning_rates(config.learning_rate, rates)):
-            trials.append(
-                Trial(
-                    f"{family}-{rank}" + (f"-lr{i + 1}" if rates > 1 else ""),
-                    family,
-                    ModelSpec("nasrec", inputs, options, architecture),
-                    config.model_copy(update={"learning_rate": rate}),
-                    seed,
-                )
-            )
-    return trials
-
-
-def baseline_trials(
-    name: str,
-    inputs: Inputs,
-    options: ModelOptions,
-    config: TrainConfig,
-    seed: int,
-    count: int,
-) -> list[Trial]:
-    """As many trials of a hand-made model as NASRecNet gets, over learning rates."""
+def nasrec_variants(
+    inputs: Inputs, options: ModelOptions, config: TrainConfig, architectures: list[Architecture]
+) -> list[Variant]:
+    """One variant for each architecture, all trained alike."""
     return [
-        Trial(
-            f"{name}-{i}",
-            name,
-            ModelSpec(name, inputs, options),
-            config.model_copy(update={"learning_rate": rate}),
-            seed,
-        )
-        for i, rate in enumerate(learning_rates(config.learning_rate, count), start=1)
+        (ModelSpec("nasrec", inputs, options, architecture), config)
+        for architecture in architectures
     ]
+
+
+def baseline_variants(
+    name: str, inputs: Inputs, options: ModelOptions, config: TrainConfig, count: int
+) -> list[Variant]:
+    """One variant of a hand-made model for each learning rate of the ladder."""
+    return [
+        (ModelSpec(name, inputs, options), config.model_copy(update={"learning_rate": rate}))
+        for rate in learning_rates(config.learning_rate, count)
+    ]
+
+
+def tuned(
+    family: str,
+    variants: list[Variant],
+    recipes: Sequence[Recipe],
+    seed: int,
+    run: Callable[[Trial], TrialResult],
+) -> list[TrialResult]:
+    """Train a family of models: the first variant by every recipe, the others by the best one.
+
+    With v variants and r recipes these are v + r - 1 trainings. Returns them best first.
+    """
+
+    def train(number: int, recipe: Recipe) -> TrialResult:
+        spec, config = variants[number]
+        spec = replace(spec, options=recipe.model(spec.options))
+        name = f"{family}-{number + 1}-{recipe.name}"
+        return run(Trial(name, family, spec, recipe.training(config), seed))
+
+    first = [(train(0, recipe), recipe) for recipe in recipes]
+    _, best = min(first, key=lambda pair: pair[0].order)
+    others = [train(number, best) for number in range(1, len(variants))]
+    return sorted([*(result for result, _ in first), *others], key=lambda result: result.order)
 
 
 def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> TrialResult:
