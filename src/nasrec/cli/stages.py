@@ -208,8 +208,18 @@ def train(
         float | None, typer.Option(help="Peak of its schedule (0.12).")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows a step (512).")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="adagrad, or adam with a rate near 0.001.")
+    ] = None,
     embedding_dim: EmbeddingDim = None,
     layer_norm: LayerNorm = None,
+    dropout: Annotated[float, typer.Option(help="Share of hidden values dropped.")] = 0.0,
+    embedding_dropout: Annotated[
+        float, typer.Option(help="Share of the embeddings' entries dropped.")
+    ] = 0.0,
+    embedding_l2: Annotated[
+        float | None, typer.Option(help="L2 on the embeddings that a batch reads.")
+    ] = None,
     valid: Valid = None,
     test: Test = None,
     ignore: Ignore = None,
@@ -229,8 +239,19 @@ def train(
         arch=arch,
         model=model,
         space=space,
-        options=model_options(embedding_dim or 16, layer_norm=layer_norm is not False),
-        training={"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size},
+        options=model_options(
+            embedding_dim or 16,
+            layer_norm=layer_norm is not False,
+            dropout=dropout,
+            embedding_dropout=embedding_dropout,
+        ),
+        training={
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+            "optimizer": optimizer,
+            "embedding_l2": embedding_l2,
+        },
         seed=seed,
         label=label,
         valid=valid,
