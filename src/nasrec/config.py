@@ -109,6 +109,7 @@ class SearchConfig(Settings):
         method: evolution (the paper's) or random search, over the same scores.
         evolution: sizes of the evolution.
         evaluations: number of candidates to score; None is what `evolution` plans.
+        max_madds: score no architecture that needs more multiply-adds a row.
         top_k: so many of the best are trained from scratch (paper: 15).
         retrain: training from scratch, the same for all models.
         recipes: ways to train that each family of models tries, its best architecture first; the
@@ -134,6 +135,7 @@ class SearchConfig(Settings):
     method: Literal["evolution", "random"] = "evolution"
     evolution: EvolutionSettings = evolution_for(400)
     evaluations: int | None = Field(default=None, ge=1)
+    max_madds: int | None = Field(default=None, ge=1)
     top_k: int = Field(default=5, ge=1)
     retrain: TrainConfig = FROM_SCRATCH
     recipes: tuple[Recipe, ...] = Field(default=RECIPES, min_length=1)

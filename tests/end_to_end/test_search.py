@@ -56,8 +56,8 @@ def test_the_run_folder_holds_everything(finished):
         "supernet/weights.safetensors", "supernet/metrics.jsonl", "search/journal.jsonl",
         "search/ranking.json", "retrain/nasrec-1-dropout/architecture.json",
         "retrain/nasrec-1-plain/metrics.jsonl", "retrain/mlp-1-plain/result.json",
-        "retrain/dlrm-1-dropout/weights.safetensors", "leaderboard.json", "leaderboard.txt", "summary.txt",
-        "model/manifest.json",
+        "retrain/dlrm-1-dropout/weights.safetensors", "leaderboard.json", "leaderboard.txt",
+        "summary.txt", "model/manifest.json",
     ):  # fmt: skip
         assert (run / name).is_file(), name
     assert not list(run.rglob("checkpoint"))
@@ -94,7 +94,9 @@ def test_a_finished_run_is_not_done_again(finished):
     assert contents(finished / "run") == before
 
 
-@pytest.mark.parametrize("part", ["model", "summary.txt", "leaderboard.json", "retrain/mlp-1-plain"])
+@pytest.mark.parametrize(
+    "part", ["model", "summary.txt", "leaderboard.json", "retrain/mlp-1-plain"]
+)
 def test_a_lost_part_is_made_again_equal(finished, tmp_path, part):
     run = tmp_path / "run"
     shutil.copytree(finished / "run", run)

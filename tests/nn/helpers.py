@@ -11,7 +11,13 @@ from nasrec.space import NASREC_FULL, Architecture
 
 INPUTS = Inputs(3, (5, 7, 4, 9))
 SMALL_WIDTHS = {"dense_dims": (16, 32, 64, 128), "sparse_dims": (4, 16, 24)}
-MULTI = NASREC_FULL.with_(name="multi", max_ops_per_branch=None, blocks=4, **SMALL_WIDTHS)
+MULTI = NASREC_FULL.with_(
+    name="multi",
+    max_ops_per_branch=None,
+    blocks=4,
+    dense_ops=(*NASREC_FULL.dense_ops, "Flat"),
+    **SMALL_WIDTHS,
+)
 
 
 def rows(inputs: Inputs, batch: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

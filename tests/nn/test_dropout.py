@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, NASRecNet, SharedWeights, build_baseline
+from nasrec.space import NASREC_FULL, Architecture
 from tests.nn.helpers import INPUTS, MULTI, draw, rows
 
 PLAIN = ModelOptions(hidden=(8, 6))
@@ -43,7 +45,12 @@ def test_drops_in_training_only(name, kind):
 
 
 def test_what_is_left_makes_up_for_what_is_dropped():
-    model = NASRecNet(draw(3), INPUTS, replace(PLAIN, dropout=0.25))
+    alone = NASREC_FULL.with_(name="one", blocks=1, dense_dims=(64,), sparse_dims=(16,))
+    block = {**alone.sample(np.random.default_rng(0)).to_dict()["blocks"][0]}
+    block |= {"dense_to_sparse": False, "sparse_to_dense": False, "dense_ops": ["FC"]}
+    model = NASRecNet(
+        Architecture.from_dict({"blocks": [block]}), INPUTS, replace(PLAIN, dropout=0.25)
+    )
     dense, sparse, _ = rows(INPUTS, 4)
     whole = model.eval().features(dense, sparse)
     model.train()

@@ -132,6 +132,15 @@ def test_fc_oracle():
     close(op(x), F.relu(norm(joined @ slabs(op.project.linear).T, op.project.norm)))
 
 
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_flat_fc_oracle(layer_norm):
+    op, x = build("Flat", layer_norm=layer_norm), reading(6)
+    flat = torch.cat([part.reshape(6, -1) for part in x.sparse.values()], 1)
+    weight = torch.cat([slab.reshape(24, -1) for slab in op.weight.values()], 1)
+    y = flat @ weight.T
+    close(op(x), F.relu(norm(y, op.norm) if layer_norm else y + op.bias))
+
+
 def test_efc_oracle():
     op, x = build("EFC"), reading(6)
     joined = torch.cat(list(x.sparse.values()), 2)

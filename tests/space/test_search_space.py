@@ -201,7 +201,7 @@ def test_no_such_space(tmp_path) -> None:
         load_space("ful")
     with pytest.raises(SpaceError, match="cannot be read"):
         load_space(tmp_path)
-    assert set(SPACES) == {"full", "small", "full-study", "small-study"}
+    assert set(SPACES) == {"full", "small", "plus", "full-study", "small-study"}
 
 
 def test_the_room_needs_no_torch() -> None:

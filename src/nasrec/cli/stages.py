@@ -57,7 +57,7 @@ def search(
     schema: SchemaFile = None,
     format: Format = None,
     space: Annotated[
-        str | None, typer.Option(help="full, small, or a YAML file that defines a space.")
+        str | None, typer.Option(help="full, small, plus, or a YAML file that defines a space.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the supernet (1).")] = None,
     supernet_rows: Annotated[
@@ -67,6 +67,9 @@ def search(
         int | None, typer.Option(help="Candidates to score (400; paper: 2048).")
     ] = None,
     method: Annotated[str | None, typer.Option(help="evolution or random.")] = None,
+    max_madds: Annotated[
+        int | None, typer.Option(help="Score no network of more multiply-adds a row.")
+    ] = None,
     top_k: Annotated[
         int | None, typer.Option(help="Best candidates to train from scratch (5; paper: 15).")
     ] = None,
@@ -118,6 +121,7 @@ def search(
         supernet_rows=supernet_rows,
         evaluations=evaluations,
         method=method,
+        max_madds=max_madds,
         top_k=top_k,
         retrain_epochs=retrain_epochs,
         learning_rate=learning_rate,
@@ -201,7 +205,7 @@ def train(
     label: Label = None,
     seed: Seed = 0,
     space: Annotated[
-        str, typer.Option(help="The space that --arch must be of: full, small, or a YAML file.")
+        str, typer.Option(help="The space that --arch is of: full, small, plus, or a YAML file.")
     ] = "full",
     epochs: Annotated[int | None, typer.Option(help="Passes over the rows (3).")] = None,
     learning_rate: Annotated[

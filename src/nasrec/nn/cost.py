@@ -55,6 +55,13 @@ def cost(architecture: Architecture, inputs: Inputs, options: ModelOptions | Non
     )
 
 
+def live_madds(
+    architecture: Architecture, inputs: Inputs, options: ModelOptions | None = None
+) -> int:
+    """Multiply-adds a row of what an architecture computes."""
+    return NASRecNet(architecture, inputs, options, source=shapes_only).madds
+
+
 def count_weights(model: nn.Module) -> int:
     """All weights of a model, embeddings included."""
     return sum(p.numel() for p in model.parameters())

@@ -52,8 +52,8 @@ class ModelOptions:
         embedding_dropout: share of the embeddings' entries that a training step drops, at random
             and anew for each row (Srivastava et al., 2014); what is left is scaled up to make up
             for it. 0 in the paper. It keeps a network from learning rare ids by heart.
-        dropout: the same for what the last FC of a NASRecNet reads, and for every hidden layer of
-            the hand-made models.
+        dropout: the same for what each branch of a NASRecNet's blocks gives, and for every hidden
+            layer of the hand-made models.
     """
 
     embedding_dim: int = 16

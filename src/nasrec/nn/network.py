@@ -65,7 +65,7 @@ class ChoiceBlock(nn.Module):
         make: Maker,
     ) -> None:
         super().__init__()
-        self.block, self.live = block, live
+        self.block, self.live, self.dropout = block, live, options.dropout
         self.dense_out = Axis(block.dense_dim, limits.dense if limits else block.dense_dim)
         self.sparse_out = Axis(block.sparse_dim, limits.sparse if limits else block.sparse_dim)
         reads_pair = live.dense and block.reads("pair")
@@ -124,13 +124,16 @@ class ChoiceBlock(nn.Module):
             left=dense.get(self.block.left),
             right=dense.get(self.block.right),
         )
-        y_d = _sum([op(reading) for op in self.dense.values()])
-        y_s = _sum([op(reading) for op in self.sparse.values()])
+        y_d = self._dropped(_sum([op(reading) for op in self.dense.values()]))
+        y_s = self._dropped(_sum([op(reading) for op in self.sparse.values()]))
         # The mergers read the branch sums side by side (method note: neither sees the other).
         tokens = self.to_sparse(y_d) if self.to_sparse else None
         if self.to_dense:
             y_d = y_d + self.to_dense(y_s)
         return y_d, y_s, tokens
+
+    def _dropped(self, x: Tensor | None) -> Tensor | None:
+        return None if x is None else F.dropout(x, self.dropout, self.training)
 
     @property
     def madds(self) -> int:
@@ -244,8 +247,7 @@ class NASRecNet(nn.Module):
                 sparse_of[f"{name}+"] = merged
         last = len(self.architecture.blocks)
         flat = [sparse_of[part].flatten(1) for part in self.head.sparse]
-        features = torch.cat([dense_of[last], *flat], 1)
-        return F.dropout(features, self.options.dropout, self.training)
+        return torch.cat([dense_of[last], *flat], 1)
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         features = self.features(dense, sparse)

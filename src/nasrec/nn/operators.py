@@ -304,6 +304,43 @@ class DotProduct(Operator):
 
 
 @register
+class FlatFC(Operator):
+    """ReLU(LN(vec(X_s) W)): all entries of all tokens side by side, (B, E, Σ N) to (B, dim_d).
+
+    The first layer of nearly every hand-made model. The paper's operators have none: its EFC mixes
+    tokens by the same weights at each embedding position, so where a log has few numeric columns
+    the dense branch sees the categories by products alone. Not in the paper's spaces.
+    """
+
+    info = declared.FLAT
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        width, out = Axis.fixed(options.embedding_dim), widths.out
+        fan_in = width.size * sum(axis.size for axis in widths.sparse.values())
+        slabs = make.child("weight")
+        self.weight = nn.ParameterDict(
+            {
+                name: slabs(
+                    name, out, width, axis,
+                    init=xavier_uniform(Axis(fan_in, width.size * axis.limit), out),
+                )
+                for name, axis in widths.sparse.items()
+            }
+        )  # fmt: skip
+        self.bias = None if options.layer_norm else make("bias", out, init=constant(0))
+        self.norm = LayerNorm(out, make.child("norm")) if options.layer_norm else nn.Identity()
+        self.madds = fan_in * out.size
+
+    def forward(self, x: Reading) -> Tensor:
+        y: Tensor | None = None
+        for name, weight in self.weight.items():
+            flat, weight = x.sparse[name].flatten(1), weight.flatten(1)
+            y = F.linear(flat, weight, self.bias) if y is None else torch.addmm(y, flat, weight.t())
+        return F.relu(self.norm(y))
+
+
+@register
 class ExtendedFC(Operator):
     """EFC: ReLU(LN(X_s W)) along the field axis: (B, E, Σ N) to (B, E, N_s)."""
 

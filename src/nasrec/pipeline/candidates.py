@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
+from nasrec.errors import ConfigError
 from nasrec.files import write_json
-from nasrec.nn import SharedWeights
+from nasrec.nn import Inputs, SharedWeights, live_madds
+from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import Evolution, Journal, RandomSearch, Scorer, SearchMethod, search, top
@@ -19,11 +24,35 @@ from nasrec.space import Architecture
 FORMAT = "nasrec-ranking/1"
 
 
-def method_of(config: SearchConfig) -> SearchMethod:
-    """The search method that the settings ask for."""
+def method_of(config: SearchConfig, inputs: Inputs) -> SearchMethod:
+    """The search method that the settings ask for, within their limits.
+
+    Raises:
+        ConfigError: no architecture seems to meet the limits.
+    """
+    allowed, limit = None, config.max_madds
+    if limit is not None:
+
+        def allowed(architecture: Architecture) -> bool:
+            return live_madds(architecture, inputs, config.model) <= limit
+
+        _require_some(config, inputs, limit)
     if config.method == "random":
-        return RandomSearch(config.space, seed=config.seed)
-    return Evolution(config.space, config.evolution, seed=config.seed)
+        return RandomSearch(config.space, seed=config.seed, allowed=allowed)
+    return Evolution(config.space, config.evolution, seed=config.seed, allowed=allowed)
+
+
+def _require_some(config: SearchConfig, inputs: Inputs, limit: int) -> None:
+    rng, least = np.random.default_rng(config.seed), math.inf
+    for _ in range(1000):
+        least = min(least, live_madds(config.space.sample(rng), inputs, config.model))
+        if least <= limit:
+            return
+    raise ConfigError(
+        f"max_madds {limit:,} is too low: of 1000 architectures of the space the cheapest needs "
+        f"{least:,} multiply-adds a row",
+        mend="raise --max-madds, or search a space of narrower choices",
+    )
 
 
 def search_stage(
@@ -50,6 +79,7 @@ def search_stage(
             "space": config.space.to_dict(),
             "scoring": config.scoring.model_dump(),
             "method": config.method,
+            "max_madds": config.max_madds,
         }
         weights = shared()  # a stage of its own, with its own time
         began = time.perf_counter()
@@ -65,7 +95,7 @@ def search_stage(
                     progress(candidate.index + 1, planned or candidate.index + 1)
 
             found = search(
-                method_of(config),
+                method_of(config, inputs_of(data)),
                 scorer,
                 journal,
                 evaluations=config.planned_evaluations,

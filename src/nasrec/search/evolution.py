@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, cast
 
 from pydantic import Field, model_validator
@@ -55,9 +56,14 @@ class Evolution(SearchMethod):
     settings_class = EvolutionSettings
 
     def __init__(
-        self, space: SearchSpace, settings: Settings | None = None, *, seed: int = 0
+        self,
+        space: SearchSpace,
+        settings: Settings | None = None,
+        *,
+        seed: int = 0,
+        allowed: Callable[[Architecture], bool] | None = None,
     ) -> None:
-        super().__init__(space, settings, seed=seed)
+        super().__init__(space, settings, seed=seed, allowed=allowed)
         self.population: deque[tuple[float, Architecture]] = deque()
         self._asked = self._told = 0
         self._born: list[tuple[float, Architecture]] = []

@@ -23,15 +23,22 @@ class SearchMethod(ABC):
         space: where architectures come from.
         settings: of the class `settings_class`; its defaults when None.
         seed: decides every draw.
+        allowed: says whether an architecture may be proposed, such as whether it is cheap enough;
+            None allows all.
     """
 
     name: ClassVar[str]
     settings_class: ClassVar[type[Settings]] = Settings
 
     def __init__(
-        self, space: SearchSpace, settings: Settings | None = None, *, seed: int = 0
+        self,
+        space: SearchSpace,
+        settings: Settings | None = None,
+        *,
+        seed: int = 0,
+        allowed: Callable[[Architecture], bool] | None = None,
     ) -> None:
-        self.space, self.seed = space, seed
+        self.space, self.seed, self.allowed = space, seed, allowed
         self.settings = self.settings_class() if settings is None else settings
         self.rng = np.random.default_rng(seed)
         self.seen: set[str] = set()
@@ -58,10 +65,12 @@ class SearchMethod(ABC):
         """
 
     def new(self, draw: Callable[[], Architecture], tries: int = 1000) -> Architecture | None:
-        """An architecture never proposed before, or None after `tries` draws of known ones."""
+        """An architecture never proposed before, or None after `tries` draws of no new one."""
         for _ in range(tries):
             architecture = draw()
-            if architecture.digest not in self.seen:
+            if architecture.digest in self.seen:
+                continue
+            if self.allowed is None or self.allowed(architecture):
                 self.seen.add(architecture.digest)
                 return architecture
         return None
@@ -72,7 +81,7 @@ class SearchMethod(ABC):
         if architecture is None:
             self.stopped = (
                 f"{len(self.seen)} architectures have been tried and 1000 draws from the space "
-                "gave no other"
+                "gave no other" + ("" if self.allowed is None else " within the limits")
             )
         return architecture
 

@@ -4,6 +4,7 @@ from nasrec.space.architecture import Architecture, Block, LiveBlock
 from nasrec.space.named import (
     NASREC_FULL,
     NASREC_FULL_STUDY,
+    NASREC_PLUS,
     NASREC_SMALL,
     NASREC_SMALL_STUDY,
     SPACES,
@@ -17,6 +18,7 @@ from nasrec.space.space import SearchSpace
 __all__ = [
     "NASREC_FULL",
     "NASREC_FULL_STUDY",
+    "NASREC_PLUS",
     "NASREC_SMALL",
     "NASREC_SMALL_STUDY",
     "PUBLISHED",

@@ -20,6 +20,10 @@ NASREC_FULL = SearchSpace(
 #: NASRec-Small (paper section 3): the operators of hand-made models.
 NASREC_SMALL = NASREC_FULL.with_(name="small", dense_ops=("FC", "DP"), sparse_ops=("EFC",))
 
+#: Ours: Small and one fully connected layer over all embeddings. In the paper's spaces the dense
+#: branch sees categories through products only; where a log has few numeric columns that is little.
+NASREC_PLUS = NASREC_SMALL.with_(name="plus", dense_ops=("FC", "DP", "Flat"))
+
 #: The fewer widths of the rank-correlation study (supplement 7.3).
 STUDY_DIMS: dict[str, Any] = {
     "dense_dims": (32, 64, 128, 256, 512),
@@ -31,7 +35,7 @@ NASREC_SMALL_STUDY = NASREC_SMALL.with_(name="small-study", **STUDY_DIMS)
 #: Spaces that `load_space` knows by name.
 SPACES: dict[str, SearchSpace] = {
     space.name: space
-    for space in (NASREC_FULL, NASREC_SMALL, NASREC_FULL_STUDY, NASREC_SMALL_STUDY)
+    for space in (NASREC_FULL, NASREC_SMALL, NASREC_PLUS, NASREC_FULL_STUDY, NASREC_SMALL_STUDY)
 }
 
 
