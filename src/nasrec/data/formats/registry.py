@@ -95,7 +95,7 @@ def open_log(
         if columns is not None:
             require_columns(columns, source.columns, "data frame")
         names = tuple(source.columns) if columns is None else tuple(columns)
-        return Log(names, (), source.estimated_size(), "frame", frame=source)
+        return Log(names, (), int(source.estimated_size()), "frame", frame=source)
     files = find_files(source)
     name = format_of(files[0], format)
     reader = FORMATS[name].reader

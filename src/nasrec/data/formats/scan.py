@@ -15,17 +15,6 @@ from numpy.typing import NDArray
 NEWLINE, RETURN, QUOTE = 10, 13, 34
 
 
-class Fault(NamedTuple):
-    """Something wrong with a line: where its record starts, and how to say and mend it."""
-
-    start: int
-    stop: int
-    line: int
-    """Number of the line at fault, from 0 at the beginning of the text."""
-    what: str
-    mend: str
-
-
 class Records(NamedTuple):
     """The records of a piece of text, blank ones left out."""
 
@@ -73,7 +62,7 @@ def misplaced_quote(text: bytes, separator: str, final: bool) -> int:
 
 
 def _is_in(values: NDArray[np.uint8], *wanted: int) -> NDArray[np.bool_]:
-    found = values == wanted[0]
+    found: NDArray[np.bool_] = values == wanted[0]
     for byte in wanted[1:]:
         found |= values == byte
     return found
