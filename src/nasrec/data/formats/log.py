@@ -13,9 +13,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nasrec.data.formats.sources import is_compressed
 from nasrec.errors import DataError
 
 BadRows = Literal["error", "skip", "quarantine"]
+SAMPLE_BYTES = 1 << 25
+"""How much of a log is looked at to say what it is."""
+PIECES = 32
+"""In how many places."""
+PACKED = 8
+"""How many times smaller a compressed file may be than its content."""
 
 
 class BadLine(NamedTuple):
@@ -56,6 +63,7 @@ class Chunk:
         first_row: number of the first row within its file, from 0.
         bad: the lines left out, if the log was opened to leave bad ones out.
         next: where the next chunk begins; None at the end of the log.
+        sampled: whether these are some rows of a log, from all over it, without their places.
     """
 
     frame: pl.DataFrame
@@ -64,11 +72,12 @@ class Chunk:
     first_row: int = 0
     bad: tuple[BadLine, ...] = ()
     next: Position | None = None
+    sampled: bool = False
 
     def place(self, row: int | None = None, column: str | None = None) -> str:
         """Where something is, for an error message; `row` counts from 0 within the chunk."""
         parts = [self.file]
-        if row is not None:
+        if row is not None and not self.sampled:
             number = f"row {self.first_row + row + 1}"
             parts.append(number if self.lines is None else f"line {self.lines[row]}")
         if column is not None:
@@ -123,6 +132,10 @@ class Reader(Protocol):
 
         The last chunk of the file has `next` None. At least one chunk is given.
         """
+        ...
+
+    def sample(self, path: Path, columns: Sequence[str], *, at: float, size: int) -> pl.DataFrame:
+        """About `size` bytes of rows from the place `at` of the file, from 0 to below 1."""
         ...
 
     def companions(self, path: Path) -> tuple[Path, ...]:
@@ -211,6 +224,52 @@ class Log:
                     yield replace(chunk, next=Position(index + 1))
                 else:
                     yield chunk
+
+    def sample(self, limit: int = SAMPLE_BYTES) -> Chunk:
+        """Rows to look at: all of a small log, else pieces from all over it.
+
+        Of compressed files only the beginning is looked at. Bad lines are left out of pieces.
+
+        Args:
+            limit: about how many bytes of the files to read.
+
+        Raises:
+            DataError: damage, if all of the log is read.
+        """
+        if self.frame is not None:
+            every = -(-int(self.bytes) // limit)
+            frame = self.frame.select(self.columns)
+            if every < 2:
+                return Chunk(frame, self.name)
+            return Chunk(frame.gather_every(every), self.name, sampled=True)
+        if self.bytes * (PACKED if any(map(is_compressed, self.files)) else 1) <= limit:
+            chunks = list(self.chunks(chunk_bytes=limit))
+            frame = pl.concat([chunk.frame for chunk in chunks])
+            several = len(self.files) > 1
+            lines = [chunk.lines for chunk in chunks if chunk.lines is not None and not several]
+            return Chunk(
+                frame, self.name, np.concatenate(lines) if lines else None, sampled=several
+            )
+        pieces = [piece for piece in self._pieces(limit) if piece.height]
+        if not pieces:
+            first = next(self.chunks(chunk_bytes=limit))
+            return Chunk(first.frame, self.name, sampled=True)
+        return Chunk(pl.concat(pieces), self.name, sampled=True)
+
+    def _pieces(self, limit: int) -> Iterator[pl.DataFrame]:
+        """Rows from evenly spaced places of all files together."""
+        assert self.reader is not None
+        begin, step = 0, -(-self.bytes // PIECES)
+        for path in self.files:
+            size = path.stat().st_size
+            if is_compressed(path):
+                places, part = [0.0], limit * size // self.bytes
+            else:
+                within = range(-(-begin // step) * step, begin + size, step)
+                places, part = [(place - begin) / size for place in within], limit // PIECES
+            for at in places:
+                yield self.reader.sample(path, self.columns, at=at, size=part)
+            begin += size
 
 
 def _frame_chunks(frame: pl.DataFrame, chunk_bytes: int, start: int) -> Iterator[Chunk]:

@@ -11,8 +11,8 @@ import polars as pl
 from nasrec.data.formats.log import BadRows, Chunk, Position
 from nasrec.errors import DataError
 
-EXPANSION = 4
-"""About how many times larger values are in memory than in a Parquet file."""
+LOOK = 1000
+"""Rows from the beginning of a file that tell how large its rows are."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,16 @@ class ParquetReader:
             raise DataError("the file is empty", where=str(path), mend="write the log again")
         try:
             return tuple(pl.scan_parquet(path, glob=False).collect_schema())
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise _damaged(path, error) from error
+
+    def sample(self, path: Path, columns: Sequence[str], *, at: float, size: int) -> pl.DataFrame:
+        """See `log.Reader`."""
+        try:
+            table = pl.scan_parquet(path, glob=False)
+            rows = int(table.select(pl.len()).collect().item())
+            chosen = table.select(columns)
+            return chosen.slice(int(at * rows), _rows_of(chosen, size)).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise _damaged(path, error) from error
 
@@ -47,10 +57,10 @@ class ParquetReader:
             rows = int(table.select(pl.len()).collect().item())
             if not rows:
                 raise DataError("there are no rows", where=str(path), mend="write the log again")
-            size = max(1, int(chunk_bytes * rows / (EXPANSION * path.stat().st_size)))
-            part = table.select(columns).slice(start.row)
+            chosen = table.select(columns)
+            size = _rows_of(chosen, chunk_bytes)
             at = start.row
-            for frame in part.collect_batches(chunk_size=size, maintain_order=True):
+            for frame in chosen.slice(at).collect_batches(chunk_size=size, maintain_order=True):
                 for low in range(0, frame.height, size):
                     piece = frame[low : low + size]
                     first, at = at, at + piece.height
@@ -58,6 +68,12 @@ class ParquetReader:
                     yield Chunk(piece, str(path), None, first, (), after)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise _damaged(path, error) from error
+
+
+def _rows_of(table: pl.LazyFrame, size: int) -> int:
+    """About how many rows take `size` bytes in memory."""
+    first = table.head(LOOK).collect()
+    return max(1, int(size * first.height / max(1, first.estimated_size())))
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -18,6 +18,11 @@ COMPRESSED = (".gz", ".zst")
 """Extensions of compressed text; what stands before them says the format."""
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file has to be decompressed from its beginning."""
+    return path.suffix.lower() in COMPRESSED
+
+
 def find_files(source: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     """The files that `source` means, in the order in which they are read.
 

@@ -95,6 +95,22 @@ class TextReader:
             names, _ = self._head(_Buffer(stream), path)
         return (*names, *(column.name for column in self.derived))
 
+    def sample(self, path: Path, columns: Sequence[str], *, at: float, size: int) -> pl.DataFrame:
+        """See `log.Reader`; nothing where a quoted newline hides where a record begins."""
+        with opened(path) as stream:
+            names, head = self._head(_Buffer(stream), path)
+            offset = max(head.offset, int(at * path.stat().st_size))
+        with opened(path) as stream:
+            stream.seek(max(head.offset, offset - 1))
+            text = stream.read(size)
+        begin = text.find(b"\n") + 1 if offset > head.offset else 0
+        text = text[begin : text.rfind(b"\n") + 1]
+        if self.quoted and misplaced_quote(text, self.separator, True) >= 0:
+            text = b""
+        body, lines = self._rows(text, len(names), path, 1, "skip", [])
+        frame = self._parse(body, names, columns, path)
+        return self.finish(frame, lines, path, columns)[0].select(columns)
+
     def companions(self, path: Path) -> tuple[Path, ...]:
         """No other files."""
         return ()
