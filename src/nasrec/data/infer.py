@@ -92,6 +92,9 @@ def infer_columns(
         if label not in (None, fixed.label):
             raise unknown_column(str(label), [fixed.label], f"format {format!r}")
         return fixed.revised(ignore=ignore, min_count=min_count)
+    ids = format is not None and FORMATS[format].ids
+    if ids and label is None:
+        label = "label"
     if label is None:
         raise DataError(
             "which column is the label?",
@@ -107,6 +110,9 @@ def infer_columns(
             column = Column(name=name, role="label", reason="named as the label")
         elif name in ignore:
             column = Column(name=name, role="ignore", reason="ignored on request")
+        elif ids:
+            reason = f"an id ({format})"
+            column = Column(name=name, role="categorical", min_count=min_count, reason=reason)
         else:
             column = _column(sample, name, min_count)
         if column.role == "timestamp" and any(c.role == "timestamp" for c in columns):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from nasrec.data.formats import criteo
+from nasrec.data.formats import avazu, criteo, kdd, libsvm
 from nasrec.data.formats.log import BadRows, Log, Reader, require_columns
 from nasrec.data.formats.parquet import ParquetReader
 from nasrec.data.formats.sources import COMPRESSED, find_files
@@ -28,11 +28,13 @@ class Format:
         reader: how it is read.
         extensions: file extensions that mean this format.
         schema: what its columns are, if they are always the same.
+        ids: whether `label` is the label and every other column an id.
     """
 
     reader: Reader
     extensions: tuple[str, ...] = ()
     schema: Schema | None = None
+    ids: bool = False
 
 
 FORMATS: dict[str, Format] = {
@@ -40,6 +42,13 @@ FORMATS: dict[str, Format] = {
     "tsv": Format(TextReader("\t"), (".tsv", ".tab")),
     "parquet": Format(ParquetReader(), (".parquet", ".pq")),
     "criteo": Format(criteo.READER, schema=criteo.SCHEMA),
+    "criteo_days": Format(criteo.DAYS_READER, schema=criteo.DAYS_SCHEMA),
+    "avazu": Format(avazu.READER, schema=avazu.SCHEMA),
+    "kdd": Format(kdd.READER, schema=kdd.SCHEMA),
+    "kdd_expanded": Format(kdd.EXPANDED_READER, schema=kdd.EXPANDED_SCHEMA),
+    "kdd_weighted": Format(kdd.WEIGHTED_READER, schema=kdd.WEIGHTED_SCHEMA),
+    "libfm": Format(libsvm.FM_READER, (".libfm",), ids=True),
+    "libsvm": Format(libsvm.READER, (".libsvm", ".svm"), schema=libsvm.SCHEMA),
 }
 """Every format by name; see CONTRIBUTING.md on how to add one."""
 

@@ -46,6 +46,16 @@ class Derived(NamedTuple):
     """From a frame that has the sources, and the file, the values of the new column."""
 
 
+class Verdict(NamedTuple):
+    """Which rows of a frame are wrong, and how to say and mend it."""
+
+    wrong: pl.Series
+    values: pl.Series
+    """The values that are wrong, for `what`, which has a `{}` for it."""
+    what: str
+    mend: str
+
+
 class _Fault(NamedTuple):
     """What is wrong, and the line, counted from 0, of the text that it is on."""
 
@@ -54,7 +64,7 @@ class _Fault(NamedTuple):
     mend: str
 
 
-class _Buffer:
+class Buffer:
     """The bytes of a stream, looked at before they are taken."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -92,13 +102,13 @@ class TextReader:
     def columns(self, path: Path) -> tuple[str, ...]:
         """The columns of the file, then the derived ones."""
         with opened(path) as stream:
-            names, _ = self._head(_Buffer(stream), path)
+            names, _ = self._head(Buffer(stream), path)
         return (*names, *(column.name for column in self.derived))
 
     def sample(self, path: Path, columns: Sequence[str], *, at: float, size: int) -> pl.DataFrame:
         """See `log.Reader`; nothing where a quoted newline hides where a record begins."""
         with opened(path) as stream:
-            names, head = self._head(_Buffer(stream), path)
+            names, head = self._head(Buffer(stream), path)
             offset = max(head.offset, int(at * path.stat().st_size))
         with opened(path) as stream:
             stream.seek(max(head.offset, offset - 1))
@@ -109,6 +119,7 @@ class TextReader:
             text = b""
         body, lines = self._rows(text, len(names), path, 1, "skip", [])
         frame = self._parse(body, names, columns, path)
+        frame, lines = self._judged(frame, lines, body, path, "skip", [])
         return self.finish(frame, lines, path, columns)[0].select(columns)
 
     def companions(self, path: Path) -> tuple[Path, ...]:
@@ -126,11 +137,11 @@ class TextReader:
     ) -> Iterator[Chunk]:
         """See `log.Reader`."""
         with opened(path) as stream:
-            buffer = _Buffer(stream)
-            names, at = self._head(buffer, path)
-            if start.offset and start != at:
-                stream.seek(start.offset)
-                buffer, at = _Buffer(stream), start
+            names, head = self._head(Buffer(stream), path)
+        at = start if start.offset else head
+        with opened(path) as stream:
+            stream.seek(at.offset)
+            buffer = Buffer(stream)
             window = chunk_bytes
             while True:
                 text, fault, final = self._next(buffer, window)
@@ -143,6 +154,8 @@ class TextReader:
                         where=f"{path}, from line {at.line}",
                         mend="check the quotes and line ends of the file",
                     )
+                frame, lines = self._judged(frame, lines, body, path, bad_rows, bad)
+                frame, lines = self.finish(frame, lines, path, columns)
                 after = Position(
                     offset=at.offset + len(text),
                     row=at.row + frame.height,
@@ -155,7 +168,6 @@ class TextReader:
                     after = Position(
                         offset=after.offset + length, row=after.row, line=after.line + 1
                     )
-                frame, lines = self.finish(frame, lines, path, columns)
                 following = None if final else after
                 yield Chunk(frame.select(columns), str(path), lines, at.row, tuple(bad), following)
                 if final:
@@ -171,6 +183,10 @@ class TextReader:
                 wanted.update(column.sources)
         return wanted
 
+    def judge(self, frame: pl.DataFrame) -> Iterator[Verdict]:
+        """What is wrong with rows whose fields are all there."""
+        yield from ()
+
     def finish(
         self,
         frame: pl.DataFrame,
@@ -182,7 +198,31 @@ class TextReader:
         made = [c.compute(frame, path).alias(c.name) for c in self.derived if c.name in columns]
         return (frame.with_columns(made) if made else frame), lines
 
-    def _next(self, buffer: _Buffer, window: int) -> tuple[bytes, _Fault | None, bool]:
+    def _judged(
+        self,
+        frame: pl.DataFrame,
+        lines: NDArray[np.int64],
+        body: bytes,
+        path: Path,
+        bad_rows: BadRows,
+        bad: list[BadLine],
+    ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+        """The rows that `judge` finds nothing wrong with."""
+        faults: dict[int, _Fault] = {}
+        for verdict in self.judge(frame):
+            for row in verdict.wrong.fill_null(True).arg_true().to_list():
+                what = verdict.what.format(repr(verdict.values[row]))
+                faults.setdefault(row, _Fault(0, what, verdict.mend))
+        if not faults:
+            return frame, lines
+        texts = body.split(b"\n")
+        for row in sorted(faults):
+            _found(bad, bad_rows, path, int(lines[row]), faults[row], texts[row])
+        kept = np.ones(len(lines), dtype=np.bool_)
+        kept[list(faults)] = False
+        return frame.filter(kept), lines[kept]
+
+    def _next(self, buffer: Buffer, window: int) -> tuple[bytes, _Fault | None, bool]:
         """Whole records from the front of the buffer, and what is wrong with the one after them.
 
         The last value is true when the records reach to the end of the file.
@@ -276,14 +316,15 @@ class TextReader:
             frame = frame.with_columns(pl.all().replace("", None))
         return frame
 
-    def _head(self, buffer: _Buffer, path: Path) -> tuple[tuple[str, ...], Position]:
+    def _head(self, buffer: Buffer, path: Path) -> tuple[tuple[str, ...], Position]:
         """The columns of the file, and where its first row can begin."""
         at = Position()
         if buffer.peek(3) == MARK:
             buffer.skip(3)
             at = Position(offset=3)
         at = _skip_blank(buffer, at)
-        if not buffer.peek(1):
+        text = buffer.peek(SMALL)
+        if len(text) < SMALL and not text.strip():
             raise DataError("the file is empty", where=str(path), mend="write the log again")
         if self.names is not None:
             return self.names, at
@@ -344,13 +385,10 @@ def _first_newline(text: bytes, quoted: bool) -> int:
     return -1
 
 
-def _skip_blank(buffer: _Buffer, at: Position) -> Position:
+def _skip_blank(buffer: Buffer, at: Position) -> Position:
     """Go on to the first line that is not blank, or to the end."""
     while text := buffer.peek(SMALL):
-        blank = len(text) - len(text.lstrip(b" \t\r\n"))
-        if blank < len(text):
-            # Spaces may be the beginning of a field, but not if the whole line is.
-            blank = text.rfind(b"\n", 0, blank) + 1
+        blank = len(text) - len(text.lstrip(b"\r\n"))
         buffer.skip(blank)
         at = Position(offset=at.offset + blank, line=at.line + text.count(b"\n", 0, blank))
         if blank < len(text):
@@ -358,7 +396,7 @@ def _skip_blank(buffer: _Buffer, at: Position) -> Position:
     return at
 
 
-def _skip_line(buffer: _Buffer) -> int:
+def _skip_line(buffer: Buffer) -> int:
     """Go on to the next line; returns how many bytes that were."""
     skipped = 0
     while text := buffer.peek(SMALL):
