@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 
 from nasrec.data.formats.log import BadLine, BadRows, Chunk, Position
 from nasrec.data.formats.scan import (
+    NEWLINE,
+    count_byte,
     find_records,
     invalid_utf8,
-    is_regular,
+    is_even,
     last_newline,
     misplaced_quote,
+    regular_rows,
 )
 from nasrec.data.formats.sources import opened
 from nasrec.errors import DataError
@@ -117,8 +120,7 @@ class TextReader:
         text = text[begin : text.rfind(b"\n") + 1]
         if self.quoted and misplaced_quote(text, self.separator, True) >= 0:
             text = b""
-        body, lines = self._rows(text, len(names), path, 1, "skip", [])
-        frame = self._parse(body, names, columns, path)
+        frame, lines, body = self._read(text, names, columns, path, 1, "skip", [])
         frame, lines = self._judged(frame, lines, body, path, "skip", [])
         return self.finish(frame, lines, path, columns)[0].select(columns)
 
@@ -146,20 +148,13 @@ class TextReader:
             while True:
                 text, fault, final = self._next(buffer, window)
                 bad: list[BadLine] = []
-                body, lines = self._rows(text, len(names), path, at.line, bad_rows, bad)
-                frame = self._parse(body, names, columns, path)
-                if frame.height != len(lines):
-                    raise DataError(
-                        f"{len(lines)} lines were parsed as {frame.height} rows",
-                        where=f"{path}, from line {at.line}",
-                        mend="check the quotes and line ends of the file",
-                    )
+                frame, lines, body = self._read(text, names, columns, path, at.line, bad_rows, bad)
                 frame, lines = self._judged(frame, lines, body, path, bad_rows, bad)
                 frame, lines = self.finish(frame, lines, path, columns)
                 after = Position(
                     offset=at.offset + len(text),
                     row=at.row + frame.height,
-                    line=at.line + text.count(b"\n"),
+                    line=at.line + count_byte(text, NEWLINE),
                 )
                 buffer.skip(len(text))
                 if fault is not None:
@@ -228,9 +223,8 @@ class TextReader:
         The last value is true when the records reach to the end of the file.
         """
         while True:
-            text = buffer.peek(window + 1)
-            final = len(text) <= window
-            text = text[:window]
+            text = buffer.peek(window)
+            final = len(text) < window
             quotes = self.quoted and b'"' in text
             wrong = misplaced_quote(text, self.separator, final) if quotes else -1
             if wrong >= 0:
@@ -247,6 +241,47 @@ class TextReader:
                 return text[:cut], None, False
             window = 2 * window
 
+    def _read(
+        self,
+        text: bytes,
+        names: tuple[str, ...],
+        columns: Sequence[str],
+        path: Path,
+        first_line: int,
+        bad_rows: BadRows,
+        bad: list[BadLine],
+    ) -> tuple[pl.DataFrame, NDArray[np.int64], bytes]:
+        """The rows of whole records, their lines, and the text that they were read from."""
+        rows = regular_rows(text, self.separator, len(names), self.quoted)
+        if rows > 0:
+            # The parser refuses a row with too many fields only if it is asked for all of them.
+            few = 2 * len(self.needed(columns).intersection(names)) < len(names)
+            try:
+                if not few:
+                    frame = self._parse(text, names, names)
+                elif is_even(text, self.separator, len(names)):
+                    frame = self._parse(text, names, columns)
+                else:
+                    frame = pl.DataFrame()
+                if frame.height == rows:
+                    return frame, np.arange(first_line, first_line + rows), text
+            except pl.exceptions.PolarsError:
+                pass  # the line is found below
+        body, lines = self._rows(text, len(names), path, first_line, bad_rows, bad)
+        try:
+            frame = self._parse(body, names, columns)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(
+                f"cannot parse the file: {error}", where=str(path), mend="check it"
+            ) from error
+        if frame.height != len(lines):
+            raise DataError(
+                f"{len(lines)} lines were parsed as {frame.height} rows",
+                where=f"{path}, from line {first_line}",
+                mend="check the quotes and line ends of the file",
+            )
+        return frame, lines, body
+
     def _rows(
         self,
         text: bytes,
@@ -257,9 +292,6 @@ class TextReader:
         bad: list[BadLine],
     ) -> tuple[bytes, NDArray[np.int64]]:
         """The text without blank and bad lines, and the line of each record that is left."""
-        if is_regular(text, self.separator, fields, self.quoted):
-            rows = text.count(b"\n") + (text[-1:] != b"\n")
-            return text, np.arange(first_line, first_line + rows)
         records = find_records(text, self.separator, self.quoted)
         faults: dict[int, _Fault] = {}
         for row in np.flatnonzero(records.fields != fields).tolist():
@@ -289,28 +321,21 @@ class TextReader:
         chosen = np.cumsum(edges[:-1], dtype=np.int8).view(np.bool_)
         return np.frombuffer(text, dtype=np.uint8)[chosen].tobytes(), lines[kept]
 
-    def _parse(
-        self, body: bytes, names: tuple[str, ...], columns: Sequence[str], path: Path
-    ) -> pl.DataFrame:
+    def _parse(self, body: bytes, names: tuple[str, ...], columns: Sequence[str]) -> pl.DataFrame:
         """The columns of the file that are needed, as strings with null for empty fields."""
         needed = self.needed(columns)
         chosen = [i for i, name in enumerate(names) if name in needed] or [0]
         if not body:
             return pl.DataFrame(schema={names[i]: pl.String for i in chosen})
         numbered = [f"column_{i + 1}" for i in range(len(names))]
-        try:
-            frame = pl.read_csv(
-                body,
-                has_header=False,
-                separator=self.separator,
-                quote_char='"' if self.quoted else None,
-                schema=dict.fromkeys(numbered, pl.String),
-                columns=None if len(chosen) == len(names) else chosen,
-            )
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"cannot parse the file: {error}", where=str(path), mend="check it"
-            ) from error
+        frame = pl.read_csv(
+            body,
+            has_header=False,
+            separator=self.separator,
+            quote_char='"' if self.quoted else None,
+            schema=dict.fromkeys(numbered, pl.String),
+            columns=None if len(chosen) == len(names) else chosen,
+        )
         frame.columns = [names[i] for i in chosen]
         if self.quoted and b'"' in body:
             frame = frame.with_columns(pl.all().replace("", None))
