@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from nasrec.data.formats.log import BadLine, BadRows, Chunk, Position
 from nasrec.data.formats.scan import (
-    count_newlines,
     NEWLINE,
     count_byte,
     find_records,
