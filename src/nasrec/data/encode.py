@@ -64,8 +64,9 @@ class DenseEncoder:
     def encode(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """(n,) the transformed numbers, missing as 0."""
         if self.transform == "log1p":
-            encoded = np.log1p(np.maximum(numbers, 0.0))
-        elif self.transform == "standardize":
+            # The larger of the two where both are numbers, else the one that is.
+            return np.log1p(np.fmax(numbers, 0.0)).astype(np.float32)
+        if self.transform == "standardize":
             encoded = (numbers - self.mean) / self.std
         else:
             encoded = numbers

@@ -120,11 +120,11 @@ def _counts(
 
 
 def _occurrences(
-    part: Part, rows: NDArray[np.bool_], slots: range, length: int
+    part: Part, train: NDArray[np.bool_], slots: range, length: int
 ) -> NDArray[np.uint32]:
     """How often each value of a part's dictionary occurs in train."""
-    counts = np.zeros(length + 1, dtype=np.int64)
+    counts, rows = np.zeros(length + 1, dtype=np.int64), np.flatnonzero(train)
     for slot in slots:
         # The place behind the dictionary stands for "no value".
-        counts += np.bincount(part.column(f"id{slot}")[rows], minlength=length + 1)
+        counts += np.bincount(part.column(f"id{slot}").take(rows), minlength=length + 1)
     return counts[:length].astype(np.uint32)

@@ -19,8 +19,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 MISSING = np.uint64(2**64 - 1)
-BLOCK = 1 << 14
-"""Texts hashed at a time: what fits the cache takes half the time."""
+BLOCK = 1 << 16
+"""Texts hashed at a time, to need little memory."""
 
 _START = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -30,6 +30,15 @@ _ONES = np.uint64(2**64 - 1)
 def hash_texts(texts: pl.Series) -> NDArray[np.uint64]:
     """(n,) the hash of each text of a String series."""
     hashes = np.empty(len(texts), dtype=np.uint64)
+    lengths = texts.str.len_bytes()
+    if len(texts) and lengths.min() == lengths.max() == 8:
+        # One word each, as hexadecimal ids often are: without copying the texts.
+        words = texts.cast(pl.Binary).bin.reinterpret(dtype=pl.UInt64, endianness="little")
+        hashes[...] = 8 * int(_START) % 2**64
+        _mix(hashes, words.fill_null(0).to_numpy())
+        if texts.null_count():
+            hashes[texts.is_null().to_numpy()] = MISSING
+        return hashes
     for start in range(0, len(texts), BLOCK):
         part = texts.slice(start, BLOCK)
         hashes[start : start + BLOCK] = _hash(part.fill_null("") if part.null_count() else part)
@@ -44,7 +53,7 @@ def _hash(texts: pl.Series) -> NDArray[np.uint64]:
     starts = np.cumsum(lengths, dtype=np.int64) - lengths
     # Eight bytes from any byte on, as one word: a view with a stride of one byte.
     words = np.ndarray((len(together) - 7,), "<u8", together, strides=(1,))
-    hashes = lengths * _START
+    hashes = lengths.astype(np.uint64) * _START
     longest, shortest = int(lengths.max()), int(lengths.min())
     for offset in range(0, longest, 8):
         if offset + 8 <= shortest:

@@ -208,7 +208,10 @@ class RowWatch:
         codes: NDArray[np.uint8],
     ) -> None:
         """Take note of rows: (n, n_dense) numbers, (n, n_ids) ids, (n,) parts."""
-        hashes = row_hashes(dense, sparse)
+        self.add_hashes(row_hashes(dense, sparse), codes)
+
+    def add_hashes(self, hashes: NDArray[np.uint64], codes: NDArray[np.uint8]) -> None:
+        """Take note of rows by their hashes: (n,) hashes, (n,) parts."""
         kept = self._below(hashes)
         self._kept.append(hashes[kept])
         self._parts.append(codes[kept])
@@ -231,11 +234,12 @@ class RowWatch:
         if not self._kept:
             return shares
         hashes, codes = np.concatenate(self._kept), np.concatenate(self._parts)
-        train = np.unique(hashes[codes == 0])
+        train = np.sort(hashes[codes == 0])
         for part in (1, 2):
-            of_part = hashes[codes == part]
+            of_part = np.sort(hashes[codes == part])
             if len(of_part):
-                shares[part] = np.isin(of_part, train).mean()
+                places = np.minimum(np.searchsorted(train, of_part), len(train) - 1)
+                shares[part] = (train[places] == of_part).mean() if len(train) else 0.0
         return shares
 
     def warnings(self) -> list[str]:
@@ -248,13 +252,17 @@ class RowWatch:
         ]
 
 
+def row_factors(width: int) -> NDArray[np.uint64]:
+    """(width,) odd numbers to multiply the columns of a row by, so that their sum is a hash."""
+    return mixed(np.arange(1, width + 1, dtype=np.uint64)) | np.uint64(1)
+
+
 def row_hashes(dense: NDArray[np.float32], sparse: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
     """(n,) uint64: a hash of all numbers and ids of each row, the same on every machine.
 
     A sum of products with one odd factor for each column, as it needs no pass over each column.
     """
-    width = sparse.shape[1] + dense.shape[1]
-    factors = mixed(np.arange(1, width + 1, dtype=np.uint64)) | np.uint64(1)
+    factors = row_factors(sparse.shape[1] + dense.shape[1])
     # Adding 0 makes -0.0 and 0.0 the same bytes.
     numbers = (dense + np.float32(0)).view(np.uint32).astype(np.uint64)
     sums = sparse.astype(np.uint64) @ factors[: sparse.shape[1]]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from nasrec.data.batches import Split
 from nasrec.data.encode import Encoder
 from nasrec.data.layout import Layout, Records, id_type
-from nasrec.data.leaks import RowWatch, drift_warnings
-from nasrec.data.split import SPLITS, Codes
+from nasrec.data.leaks import RowWatch, drift_warnings, row_factors
+from nasrec.data.split import SPLITS, Codes, mixed
 from nasrec.data.staging import Part, Plan, in_order
 from nasrec.data.store import ShardWriter
 
@@ -97,17 +97,22 @@ def clicks_and_warnings(
     unknown = np.zeros((len(splits), len(encoder.categorical)), np.int64)
     first = np.cumsum([0, *encoder.slots])[:-1]
 
-    def look(split: Split, start: int) -> tuple[int, NDArray[np.float32], NDArray[np.int64]]:
-        records = split.records(start, start + LOOKED_AT)
-        layout = split.layout
-        return int(records["label"].sum()), layout.dense(records), layout.sparse(records)
+    factors = row_factors(splits[0].layout.dtype.itemsize // 4)
+
+    def look(split: Split, start: int) -> tuple[int, NDArray[np.int64], NDArray[np.uint64]]:
+        records = split.records(start, start + LOOKED_AT).copy()
+        ids = split.layout.sparse(records)[:, first]
+        found = int(records["label"].sum())
+        records["label"] = 0
+        words = records.view("<u4").reshape(len(records), -1)
+        return found, np.count_nonzero(ids == 0, axis=0), words.astype(np.uint64) @ factors
 
     for code, split in enumerate(splits):
         jobs = (partial(look, split, start) for start in range(0, len(split), LOOKED_AT))
-        for found, dense, sparse in in_order(iter(jobs), threads):
+        for found, missing, sums in in_order(iter(jobs), threads):
             clicks[code] += found
-            unknown[code] += np.count_nonzero(sparse[:, first] == 0, axis=0)
-            watch.add(dense, sparse, np.full(len(dense), code, np.uint8))
+            unknown[code] += missing
+            watch.add_hashes(mixed(sums), np.full(len(sums), code, np.uint8))
     unknown[:, [category.hashed for category in encoder.categorical]] = -1
     names = [category.name for category in encoder.categorical]
     rows = np.array([len(split) for split in splits])
