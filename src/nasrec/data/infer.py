@@ -250,7 +250,7 @@ def _separated(texts: pl.Series, min_count: int) -> Column | None:
         if values.str.len_chars().max() > 64:  # type: ignore[operator]
             continue
         if 2 * values.n_unique() <= present.n_unique():
-            what = f"several values separated by {str(separator)!r}"
+            what = f"several values separated by '{separator}'"
             return _several(texts.name, lists.list.len(), separator, min_count, what)
     return None
 

@@ -321,14 +321,3 @@ def _by_folds(labels: NDArray[np.uint8], spec: FoldSplit) -> Codes:
         folds[rows] = of_class
         begin += len(rows)
     return np.maximum(folds.astype(np.int16) - (spec.folds - 3), 0).astype(np.uint8)
-
-
-def split_rows(
-    labels: NDArray[np.float32], fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
-) -> list[NDArray[np.int64]]:
-    """Row numbers of each part, ascending."""
-    check_fractions(fractions)
-    if seed < 0:
-        raise ConfigError(f"seed {seed} is below 0", mend="choose 0 or more")
-    codes = _at_random(labels.astype(np.uint8), np.cumsum(fractions)[:-1], seed)
-    return [np.flatnonzero(codes == part) for part in range(len(fractions))]
