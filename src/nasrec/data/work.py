@@ -74,6 +74,8 @@ def _keep_only(work: Path, recipe: str) -> None:
     file = work / "recipe.json"
     try:
         if json.loads(file.read_text(encoding="utf-8")) == recipe:
+            for half in work.rglob("*.tmp"):
+                half.unlink()
             return
     except (FileNotFoundError, ValueError):
         pass
