@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -31,6 +31,7 @@ from nasrec.data.formats.log import require_columns
 from nasrec.data.infer import infer_columns, require_values
 from nasrec.data.layout import Layout
 from nasrec.data.leaks import find_leaks
+from nasrec.data.protocols import protocol as find_protocol
 from nasrec.data.records import clicks_and_warnings, codes_of_parts, write_records
 from nasrec.data.schema import DEFAULT_MIN_COUNT, Schema
 from nasrec.data.split import (
@@ -91,12 +92,13 @@ def prepare(
     test: Source | None = None,
     schema: Schema | str | Path | None = None,
     format: str | None = None,
+    protocol: str | None = None,
     ignore: Sequence[str] = (),
     min_count: int | None = None,
     seed: int = 0,
     fractions: tuple[float, float, float] = DEFAULT_FRACTIONS,
     split: SplitSpec | str | None = None,
-    bad_rows: BadRows = "error",
+    bad_rows: str = "error",
     memory: int = DEFAULT_MEMORY,
     threads: int | None = None,
     tell: Callable[[str], None] = lambda text: None,
@@ -116,6 +118,7 @@ def prepare(
             train and the other in the proportion that the fractions say.
         schema: the columns, as a `Schema` or a YAML file; None infers them from `data`.
         format: how to read the files; None goes by the schema, then by the extension.
+        protocol: a name in `protocols.PROTOCOLS`, which gives schema and split.
         ignore: columns not to use.
         min_count: rows of train that a categorical value must be seen in to get its own id, for
             all columns; None leaves it to the schema (2 if inferred, see `DEFAULT_MIN_COUNT`).
@@ -137,6 +140,14 @@ def prepare(
     """
     out = Path(out)
     _check_settings(min_count, seed, memory, threads)
+    lenient = _bad_rows(bad_rows)
+    if protocol is not None:
+        published = find_protocol(protocol)
+        if schema is not None:
+            raise ConfigError(
+                f"protocol {protocol!r} has a schema of its own", mend="give one of the two"
+            )
+        schema, split = published.schema, published.split if split is None else split
     spec = parse_split(split, seed) if isinstance(split, str) else split
     if spec is None:
         spec = RandomSplit(fractions=fractions, seed=seed)
@@ -145,9 +156,9 @@ def prepare(
         schema = Schema.load(schema)
     if format is None and schema is not None:
         format = schema.format
-    log = open_log(data, format, bad_rows=bad_rows)
+    log = open_log(data, format, bad_rows=lenient)
     given = {
-        name: open_log(source, _format_for(source, format), bad_rows=bad_rows)
+        name: open_log(source, _format_for(source, format), bad_rows=lenient)
         for name, source in (("valid", valid), ("test", test))
         if source is not None
     }
@@ -368,6 +379,14 @@ def _estimated_rows(log: Log, first: Part) -> float:
     # Compressed text is about a third as long as the text.
     packed = any(file.suffix in (".gz", ".zst") for file in log.files)
     return first.rows * log.bytes * (3 if packed else 1) / max(1, first.next.offset)
+
+
+def _bad_rows(name: str) -> BadRows:
+    if name not in get_args(BadRows):
+        raise ConfigError(
+            f"bad rows: {name!r}", mend=f"choose from: {', '.join(get_args(BadRows))}"
+        )
+    return cast(BadRows, name)
 
 
 def _check_settings(
