@@ -224,14 +224,14 @@ def _several(
     name: str, lengths: pl.Series, separator: str | None, min_count: int, what: str
 ) -> Column:
     usual = lengths.drop_nulls().quantile(0.99, interpolation="higher") or 1
-    slots = min(max(int(usual), 1), MOST_SLOTS)
+    slots, most = min(max(int(usual), 1), MOST_SLOTS), int(lengths.max() or 0)  # type: ignore[arg-type]
     return Column(
         name=name,
         role="categorical",
         min_count=min_count,
         separator=separator,
         max_values=slots,
-        reason=f"{what}, up to {lengths.max()} values in a row",
+        reason=f"{what}, up to {most} values in a row",
     )
 
 

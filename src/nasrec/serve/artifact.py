@@ -33,7 +33,7 @@ from torch import nn
 from nasrec.data import Encoder, PreparedData, Schema, Split
 from nasrec.data.dataset import sha256_of_file
 from nasrec.data.encode import ENCODER_FILE
-from nasrec.data.formats import Table, format_of, read_table
+from nasrec.data.formats import Chunk, format_of, open_log
 from nasrec.data.values import labels_of
 from nasrec.errors import DataError, NasrecError, RunError
 from nasrec.files import finite, folder_written_aside
@@ -177,23 +177,31 @@ class Model:
         labels = labels_of(table, self.schema.label)
         return evaluate(self.network, self._encoded(table, labels))
 
-    def _table(self, data: pl.DataFrame | str | Path) -> Table:
+    def _table(self, data: pl.DataFrame | str | Path) -> Chunk:
+        """The rows, a file's read as its extension says, else as the training data were."""
         if isinstance(data, pl.DataFrame):
-            return read_table(data)
+            return open_log(data).whole()
+        trained = self.schema.format
         try:
             format = format_of(Path(data))
-        except DataError:  # the extension says nothing: read it as the training data
-            if self.schema.format is None:
+        except DataError:  # the extension says nothing
+            if trained is None:
                 raise
-            format = self.schema.format
-        return read_table(data, format)
+            format = trained
+        log = open_log(data, format)
+        if trained is not None and not set(self.encoder.columns) <= set(log.columns):
+            # The format of the training data may compute columns from those that are there.
+            other = open_log(data, trained)
+            if set(log.columns) <= set(other.columns):
+                log = other
+        return log.whole()
 
-    def _encoded(self, table: Table, labels: NDArray[np.float32]) -> Split:
+    def _encoded(self, table: Chunk, labels: NDArray[np.float32]) -> Split:
         dense, sparse = self.encoder.encode(table)
         rate = float(labels.mean()) if len(labels) else 0.0
         return Split("given", dense, sparse, labels, click_rate=rate)
 
-    def _logits(self, table: Table) -> NDArray[np.float64]:
+    def _logits(self, table: Chunk) -> NDArray[np.float64]:
         rows = self._encoded(table, np.zeros(table.frame.height, dtype=np.float32))
         return np.asarray(predict_logits(self.network, rows).double().numpy())
 

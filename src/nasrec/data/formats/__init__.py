@@ -2,7 +2,6 @@
 
 from nasrec.data.formats.log import BadLine, BadRows, Chunk, Log, Position, unknown_column
 from nasrec.data.formats.registry import FORMATS, Format, Source, format_of, open_log
-from nasrec.data.formats.table import Table, read_table
 
 __all__ = [
     "FORMATS",
@@ -13,9 +12,7 @@ __all__ = [
     "Log",
     "Position",
     "Source",
-    "Table",
     "format_of",
     "open_log",
-    "read_table",
     "unknown_column",
 ]

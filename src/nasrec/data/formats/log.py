@@ -225,6 +225,20 @@ class Log:
                 else:
                     yield chunk
 
+    def whole(self) -> Chunk:
+        """All rows in memory; those of several files do not know their places.
+
+        Raises:
+            DataError: damage, with file and line.
+        """
+        if self.frame is not None:
+            return Chunk(self.frame.select(self.columns), self.name)
+        chunks = list(self.chunks(chunk_bytes=SAMPLE_BYTES))
+        frame = pl.concat([chunk.frame for chunk in chunks])
+        several = len(self.files) > 1
+        lines = [chunk.lines for chunk in chunks if chunk.lines is not None and not several]
+        return Chunk(frame, self.name, np.concatenate(lines) if lines else None, sampled=several)
+
     def sample(self, limit: int = SAMPLE_BYTES) -> Chunk:
         """Rows to look at: all of a small log, else pieces from all over it.
 
@@ -238,18 +252,12 @@ class Log:
         """
         if self.frame is not None:
             every = -(-int(self.bytes) // limit)
-            frame = self.frame.select(self.columns)
             if every < 2:
-                return Chunk(frame, self.name)
-            return Chunk(frame.gather_every(every), self.name, sampled=True)
+                return self.whole()
+            frame = self.frame.select(self.columns).gather_every(every)
+            return Chunk(frame, self.name, sampled=True)
         if self.bytes * (PACKED if any(map(is_compressed, self.files)) else 1) <= limit:
-            chunks = list(self.chunks(chunk_bytes=limit))
-            frame = pl.concat([chunk.frame for chunk in chunks])
-            several = len(self.files) > 1
-            lines = [chunk.lines for chunk in chunks if chunk.lines is not None and not several]
-            return Chunk(
-                frame, self.name, np.concatenate(lines) if lines else None, sampled=several
-            )
+            return self.whole()
         pieces = [piece for piece in self._pieces(limit) if piece.height]
         if not pieces:
             first = next(self.chunks(chunk_bytes=limit))
