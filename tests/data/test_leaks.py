@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasrec.data.formats import Chunk
-from nasrec.data.leaks import RowWatch, drift_warnings, find_leaks
+from nasrec.data.leaks import RowWatch, drift_warnings, find_leaks, split_warnings
 from nasrec.data.schema import Column, Schema
+from nasrec.data.split import FoldSplit, RandomSplit, TimeSplit
 
 
 def rows(seed: int, count: int, distinct: int):
@@ -121,3 +122,16 @@ def test_wrong_values_do_not_stop_the_search_for_leaks():
         2,
     ]
     assert find_leaks(Chunk(frame[:2], "log", sampled=True), schema) == []
+
+
+def test_a_random_split_of_rows_with_a_time_or_a_group():
+    columns = (Column(name="y", role="label"), Column(name="x", role="dense"))
+    plain = Schema(columns=columns)
+    marked = (Column(name="t", role="timestamp"), Column(name="u", role="group"))
+    both = Schema(columns=(*columns, *marked))
+    assert split_warnings(plain, RandomSplit()) == []
+    assert split_warnings(both, TimeSplit()) == split_warnings(both, FoldSplit()) == []
+    one, two = split_warnings(both, RandomSplit())
+    assert "'t'" in one
+    assert "--split time" in one
+    assert "'u'" in two

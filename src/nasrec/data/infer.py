@@ -129,8 +129,8 @@ def infer_columns(
 
 
 def require_values(sample: Chunk, columns: Sequence[str]) -> None:
-    """Raise a `DataError` if one of `columns` is missing in every row."""
-    for name in columns:
+    """Raise a `DataError` if one of `columns` is missing in every row, if these are all rows."""
+    for name in columns if not sample.sampled else ():
         if _is_empty(sample.frame[name]):
             raise DataError(
                 "every value is missing",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nasrec.data.formats import Chunk
 from nasrec.data.schema import Column, Schema
-from nasrec.data.split import SPLITS, mixed
+from nasrec.data.split import SPLITS, RandomSplit, SplitSpec, mixed
 from nasrec.data.values import parse_numbers, texts_of
 
 SUSPICIOUS_AUC = 0.98
@@ -181,6 +181,24 @@ def drift_warnings(
     return warnings
 
 
+def split_warnings(schema: Schema, spec: SplitSpec) -> list[str]:
+    """What a random split hides: that rows have a time, or belong together."""
+    if not isinstance(spec, RandomSplit):
+        return []
+    warnings = []
+    if schema.timestamp:
+        warnings.append(
+            f"rows have a time (column {schema.timestamp.name!r}), and a random split lets models "
+            "learn from the future: a split by time tells more (--split time)"
+        )
+    if schema.group:
+        warnings.append(
+            f"rows belong together (column {schema.group.name!r}), and a random split lets models "
+            "learn a group by heart: a split by group tells more (--split group)"
+        )
+    return warnings
+
+
 @dataclass
 class RowWatch:
     """Finds rows of valid and test that are in train too, in bounded memory.
@@ -245,8 +263,9 @@ class RowWatch:
     def warnings(self) -> list[str]:
         """One sentence for each part that repeats many rows of train."""
         return [
-            f"{share:.0%} of the rows of {name} are in train too, with the same value in every "
-            "feature; if these are the same events, remove them or split by group"
+            f"{share:.0%} of the rows of {name} are in train too, with the same id and number in "
+            "every feature (rare values share an id); if these are the same events, remove them "
+            "or split by group"
             for name, share in zip(SPLITS, self.shares(), strict=True)
             if share >= REPEATED
         ]
