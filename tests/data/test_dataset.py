@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nasrec.data import Batch, PreparedData, SyntheticLog, prepare
 from nasrec.data import dataset as module
+from nasrec.data import store
 from nasrec.errors import ConfigError, DataError
 
 ROWS = 1003
@@ -38,23 +39,29 @@ def copy(folder, tmp_path) -> Path:
 
 
 def join(batches) -> Batch:
-    return Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+    columns = zip(*batches, strict=True)
+    return Batch(*(None if parts[0] is None else torch.cat(parts) for parts in columns))
 
 
 def same(a: Batch, b: Batch) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    return all(
+        x is y if x is None or y is None else torch.equal(x, y) for x, y in zip(a, b, strict=True)
+    )
 
 
 def test_shapes_and_types(data):
     assert (data.n_dense, data.n_sparse) == (2, 3)
     assert len(data.train) + len(data.valid) + len(data.test) == ROWS
     batch = next(data.train.batches(64, shuffle_seed=1))
-    assert [tuple(x.shape) for x in batch] == [(64, 2), (64, 3), (64,)]
-    assert [x.dtype for x in batch] == [torch.float32, torch.int64, torch.float32]
+    assert [tuple(x.shape) for x in batch[:3]] == [(64, 2), (64, 3), (64,)]
+    assert [x.dtype for x in batch[:3]] == [torch.float32, torch.int64, torch.float32]
+    assert batch.weights is None
     split = data.train
     assert (split.dense.dtype, split.sparse.dtype) == (np.float32, np.int32)
-    assert isinstance(split.dense.base, np.memmap)
-    assert not split.dense.flags.writeable
+    records = split.records(0, 9)
+    assert not records.flags.writeable
+    assert {records.dtype[f"id{i}"] for i in range(3)} == {np.dtype("u1")}, "the smallest type"
+    assert records.dtype.itemsize == 12
     assert split.click_rate == pytest.approx(float(split.labels.mean()))
     assert (split.sparse.max(axis=0) < np.array(data.vocabulary_sizes)).all()
     assert len(data.fingerprint) == 64
@@ -147,7 +154,7 @@ def test_not_a_prepared_folder(tmp_path, missing):
         PreparedData.open(path)
 
 
-FILES = ["schema.yaml", "encoder.json", "train/dense.npy", "valid/sparse.npy", "test/labels.npy"]
+FILES = ["schema.yaml", "encoder.parquet", *(f"{s}/00000.npy" for s in ("train", "valid", "test"))]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -173,33 +180,33 @@ def test_a_damaged_file_is_named(copy, name, damage):
 
 def test_large_data_is_verified_by_check(copy, monkeypatch):
     monkeypatch.setattr(module, "CHECK_AT_OPEN", 0)
-    path = copy / "train" / "sparse.npy"
+    path = copy / "train" / "00000.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     opened = PreparedData.open(copy)
-    with pytest.raises(DataError, match=r"sparse\.npy: the file is damaged: its checksum"):
+    with pytest.raises(DataError, match=r"00000\.npy: the file is damaged: its checksum"):
         opened.check()
 
 
 def rewrite_manifest(folder: Path, **changes) -> None:
-    manifest = module.read_manifest(folder) | changes
-    module.write_manifest(folder, manifest)
+    manifest = store.read_manifest(folder) | changes
+    store.write_manifest(folder, manifest)
 
 
 def test_check_finds_ids_out_of_range(copy):
     rewrite_manifest(copy, vocabulary_sizes=[2, 2, 2])
-    with pytest.raises(DataError, match=r"sparse\.npy: an id is outside its vocabulary"):
+    with pytest.raises(DataError, match=r"00000\.npy: an id is outside its vocabulary"):
         PreparedData.open(copy).check()
 
 
 def test_arrays_that_do_not_fit_the_manifest(copy):
     rewrite_manifest(copy, n_dense=3)
-    with pytest.raises(DataError, match=r"dense\.npy: the array is float32"):
-        PreparedData.open(copy)
+    with pytest.raises(DataError, match=r"00000\.npy: the array is \["):
+        PreparedData.open(copy).train.rows(0, 1)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_version(copy, version):
     rewrite_manifest(copy, version=version)
     with pytest.raises(DataError, match=r"manifest\.json: the folder has version"):

@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec.data.formats import FORMATS, read_table
+from nasrec.data.formats import FORMATS, Chunk, open_log
 from nasrec.errors import DataError
+
+
+def read_table(path: Path, format: str | None = None) -> Chunk:
+    return open_log(path, format).whole()
 
 
 def write(tmp_path: Path, content: str | bytes, name: str = "log.csv") -> Path:

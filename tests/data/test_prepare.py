@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nasrec.data import Encoder, PreparedData, Schema, SyntheticLog, prepare
+from nasrec.data import Column, Encoder, PreparedData, Schema, SyntheticLog, prepare
+from nasrec.data.work import working
 from nasrec.errors import ConfigError, DataError
 
 LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 9, 30))
@@ -242,64 +243,161 @@ def test_an_existing_folder_is_not_touched(path, tmp_path, what):
 
 def test_a_damaged_preparation_is_not_reused(path, tmp_path):
     prepare(path, tmp_path / "out", label="label")
-    file = tmp_path / "out" / "train" / "labels.npy"
+    file = tmp_path / "out" / "train" / "00000.npy"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"labels\.npy: the file is damaged"):
+    with pytest.raises(DataError, match=r"00000\.npy: the file is damaged"):
         prepare(path, tmp_path / "out", label="label")
 
 
-@pytest.mark.parametrize("moment", ["schema", "encoder", "arrays", "manifest", "rename"])
+MOMENTS = {
+    "part": ("nasrec.data.staging", "_write_arrays", 0),
+    "part done": ("nasrec.data.staging", "Part.save", 0),
+    "a later part": ("nasrec.data.staging", "Part.save", 3),
+    "vocabulary": ("nasrec.data.fitting", "vocabulary", 1),
+    "encoder": ("nasrec.data.encode", "Encoder.save", 0),
+    "shard": ("nasrec.data.store", "_write_header", 0),
+    "a later shard": ("nasrec.data.store", "_write_header", 4),
+    "schema": ("nasrec.data.schema", "Schema.save", 0),
+    "manifest": ("nasrec.data.prepare", "write_manifest", 0),
+    "rename": ("nasrec.data.prepare", "rename_whole", 0),
+}
+"""Where a preparation can be stopped: a function, and how many calls of it are let through."""
+
+STOPPED = """
+import os, sys
+from importlib import import_module
+from unittest import mock
+from nasrec.data import prepare
+from nasrec.data import prepare as _
+import nasrec.data.staging
+module, name, calls = sys.argv[3], sys.argv[4], int(sys.argv[5])
+target = import_module(module)
+*owner, name = name.split(".")
+for part in owner:
+    target = getattr(target, part)
+original, left = getattr(target, name), iter(range(calls))
+def stop(*args, **kwargs):
+    if next(left, None) is None:
+        os.kill(os.getpid(), 9)
+    return original(*args, **kwargs)
+setattr(target, name, stop)
+smaller = import_module("nasrec.data.prepare"), import_module("nasrec.data.store")
+smaller[0].CHUNK_BYTES = (4000, 4000)
+smaller[1].SHARD_BYTES = 1 << 11
+prepare(sys.argv[1], sys.argv[2], label="label", threads=2)
+"""
+
+
+@pytest.fixture
+def in_pieces(monkeypatch):
+    """Parts and shards so small that there are many."""
+    monkeypatch.setattr(import_module("nasrec.data.prepare"), "CHUNK_BYTES", (4000, 4000))
+    monkeypatch.setattr(import_module("nasrec.data.store"), "SHARD_BYTES", 1 << 11)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_started_again(path, tmp_path, in_pieces, monkeypatch, moment):
+    """Nothing opens, what is finished is not done again, and the bytes are the same."""
+    whole = prepare(path, tmp_path / "whole", label="label")
+    assert len(whole.manifest["splits"]["train"]["shards"]) > 3
+    out = tmp_path / "out"
+    where, name, calls = MOMENTS[moment]
+    arguments = [sys.executable, "-c", STOPPED, str(path), str(out), where, name, str(calls)]
+    run = subprocess.run(arguments, check=False, capture_output=True, text=True)
+    assert run.returncode == -9, run.stderr
+    assert not out.exists()
+    work = tmp_path / ".out.preparing"
+    if moment in ("vocabulary", "encoder"):
+        (work / "result").mkdir(exist_ok=True)
+        (work / "result" / ".encoder.parquet.77.tmp").write_text("half")
+    for folder in [work] if moment == "rename" else [work, work / "result"]:
+        with pytest.raises(DataError, match="not a prepared folder"):
+            PreparedData.open(folder)
+    finished = {f: f.stat().st_mtime_ns for f in work.rglob("*.json") if f.parent.name == "data"}
+    finished |= {f: f.stat().st_mtime_ns for f in work.rglob("*.npy")}
+    seen = {}
+    module = import_module("nasrec.data.prepare")
+    finish = module._finish
+
+    def look(*args):
+        seen.update({file: file.stat().st_mtime_ns for file in finished})
+        finish(*args)
+
+    monkeypatch.setattr(module, "_finish", look)
+    prepare(path, out, label="label")
+    assert contents(out) == contents(tmp_path / "whole")
+    assert seen == finished
+    if moment not in ("part", "part done"):
+        assert finished
+    assert only(tmp_path) == ["log.csv", "out", "whole"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_stopped_in_the_middle_leaves_nothing(path, tmp_path, monkeypatch, moment, fault):
-    calls = iter(range(100))
+def test_stopped_in_the_middle(path, tmp_path, in_pieces, monkeypatch, moment, fault):
+    """A full disk is told plainly; nothing looks whole; the next run ends it."""
+    where, name, calls = MOMENTS[moment]
+    target = import_module(where)
+    *owner, name = name.split(".")
+    for part in owner:
+        target = getattr(target, part)
+    original, left = getattr(target, name), iter(range(calls))
 
     def stop(*args, **kwargs):
-        # Let the first two arrays through, to be in the middle of the middle.
-        if moment == "arrays" and next(calls) < 2:
-            return original(*args, **kwargs)
-        raise fault
+        if next(left, None) is None:
+            raise fault
+        return original(*args, **kwargs)
 
-    original = np.save
-    target, name = {
-        "schema": (Schema, "save"),
-        "encoder": (Encoder, "save"),
-        "arrays": (np, "save"),
-        "manifest": (import_module("nasrec.data.prepare"), "write_manifest"),
-        "rename": (os, "replace"),
-    }[moment]
     monkeypatch.setattr(target, name, stop)
     expected = DataError if isinstance(fault, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as caught:
         prepare(path, tmp_path / "out", label="label")
     if expected is DataError:
-        assert "No space left on device" in str(caught.value)
-    assert only(tmp_path) == ["log.csv"]
-    monkeypatch.undo()
+        assert "the disk is full: No space left on device" in str(caught.value)
+        assert "goes on from" in caught.value.mend
+    assert only(tmp_path) == [".out.preparing", "log.csv"]
+    monkeypatch.setattr(target, name, original)
     assert len(prepare(path, tmp_path / "out", label="label").train) == 480
+    assert only(tmp_path) == ["log.csv", "out"]
 
 
-KILLED = """
-import os, sys, numpy as np
-from nasrec.data import prepare
-save = np.save
-def stop(path, values):
-    save(path, values)
-    if path.name == "sparse.npy" and path.parent.name == "valid":
-        os.kill(os.getpid(), 9)
-np.save = stop
-prepare(sys.argv[1], sys.argv[2], label="label")
-"""
+def test_the_bytes_do_not_depend_on_chunks_and_threads(path, tmp_path, monkeypatch):
+    module = import_module("nasrec.data.prepare")
+    prepare(path, tmp_path / "whole", label="label", threads=1)
+    for i, (size, threads) in enumerate([(1500, 1), (1500, 3), (9000, 2)]):
+        monkeypatch.setattr(module, "CHUNK_BYTES", (size, size))
+        prepare(path, tmp_path / str(i), label="label", threads=threads)
+        assert contents(tmp_path / str(i)) == contents(tmp_path / "whole")
 
 
-def test_killed_leaves_nothing_that_opens(path, tmp_path):
+def test_two_at_once_are_told_apart(path, tmp_path):
     out = tmp_path / "out"
-    run = subprocess.run([sys.executable, "-c", KILLED, str(path), str(out)], check=False)
-    assert run.returncode == -9
-    assert not out.exists()
-    (rest,) = (entry for entry in tmp_path.iterdir() if entry.name.endswith(".tmp"))
-    with pytest.raises(DataError, match="not a prepared folder"):
-        PreparedData.open(rest)
+    with (
+        working(out, "another recipe"),
+        pytest.raises(DataError, match="another run is preparing into this folder") as caught,
+    ):
+        prepare(path, out, label="label")
+    assert caught.value.where == str(out)
     assert len(prepare(path, out, label="label").train) == 480
+
+
+def test_leftovers_of_another_preparation_are_not_used(path, tmp_path, in_pieces):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), working(out, "another recipe") as work:
+        (work / "data").mkdir()
+        (work / "data" / "000000.json").write_text("{}")
+        raise KeyboardInterrupt
+    prepare(path, out, label="label")
+    prepare(path, tmp_path / "whole", label="label")
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_too_little_disk(path, tmp_path, monkeypatch):
+    usage = import_module("shutil")._ntuple_diskusage(10**9, 10**9 - 5000, 5000)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(DataError, match=r"needs about .* of disk, and 5.0 kB are free"):
+        prepare(path, tmp_path / "out", label="label")
+    assert only(tmp_path) == ["log.csv"]
 
 
 def test_a_folder_that_cannot_be_made(path, tmp_path):
@@ -323,3 +421,111 @@ def test_two_at_once_do_not_overwrite(path, tmp_path, monkeypatch):
         prepare(path, out, label="label")
     assert contents(out) == {"x": b"mine"}
     assert only(tmp_path) == ["log.csv", "out"]
+
+
+def log_of(path: Path, rows: list[str]) -> Path:
+    path.write_text("\n".join(["label,x,c,tags,w,day", *rows]) + "\n")
+    return path
+
+
+SCHEMA = Schema(
+    columns=(
+        Column(name="label", role="label"),
+        Column(name="x", role="dense"),
+        Column(name="c", role="categorical", hash_size=7),
+        Column(name="tags", role="categorical", min_count=1, separator="|", max_values=3),
+        Column(name="w", role="weight"),
+        Column(name="day", role="ignore"),
+    )
+)
+DAYS = "column:day:tue:wed"
+ROWS = [
+    "1,1,a,t1|t2,1,mon",
+    "0,3,,t1,2,mon",
+    "1,5,b,,3.5,tue",
+    "0,5,b,t2|t9|t1|t1,0,tue",
+    "0,3,a,t1|t2|t2|t1,1,wed",
+    "1,,c,|t2|,1,wed",
+]
+
+
+def test_weights_and_several_values(tmp_path):
+    data = prepare(log_of(tmp_path / "log.csv", ROWS), tmp_path / "out", schema=SCHEMA, split=DAYS)
+    assert data.slots == (1, 3)
+    assert data.vocabulary_sizes == (7, 3)
+    train, valid, test = (split.rows(0, 9) for split in (data.train, data.valid, data.test))
+    assert train.weights.tolist() == [1, 2]
+    assert valid.weights.tolist() == [3.5, 0]
+    assert train.dense[:, 0].tolist() == [-1, 1]
+    assert test.dense[:, 0].tolist() == [1, 0]
+    assert train.sparse[:, 1:].tolist() == [[1, 2, -1], [1, -1, -1]]
+    assert valid.sparse[:, 1:].tolist() == [[0, -1, -1], [2, 0, 1]], "a missing list is one value"
+    assert test.sparse[:, 1:].tolist() == [[1, 2, 2], [2, -1, -1]]
+    assert train.sparse[1, 0] == 0, "a missing hashed value"
+    new = pl.read_csv(tmp_path / "log.csv", infer_schema=False)
+    dense, sparse = data.encoder.encode(new)
+    every = [split.rows(0, 9) for split in (data.train, data.valid, data.test)]
+    assert np.array_equal(sparse, np.concatenate([batch.sparse for batch in every]))
+    assert np.array_equal(dense, np.concatenate([batch.dense for batch in every]))
+    lists = new.with_columns(pl.col("tags").str.split("|"))
+    assert np.array_equal(data.encoder.encode(lists)[1], sparse)
+    data.check()
+
+
+BAD = [
+    "1,oops,a,t1,1,mon",
+    "maybe,1,a,t1,1,mon",
+    "1,1,a,t1,-1,mon",
+    "1,1,a",
+    "1,1e999,a,t1,1,mon",
+]
+
+
+@pytest.mark.parametrize("bad_rows", ["skip", "quarantine"])
+def test_bad_rows_are_left_out(tmp_path, bad_rows, in_pieces):
+    rows = [row for pair in zip([*ROWS, *ROWS], [*BAD, *BAD, "", ""], strict=True) for row in pair]
+    log = log_of(tmp_path / "log.csv", [row for row in rows if row])
+    told = []
+    options = {"schema": SCHEMA, "split": DAYS, "bad_rows": bad_rows, "tell": told.append}
+    data = prepare(log, tmp_path / "out", **options)
+    clean = prepare(
+        log_of(tmp_path / "clean.csv", [*ROWS, *ROWS]),
+        tmp_path / "clean",
+        schema=SCHEMA,
+        split=DAYS,
+    )
+    assert data.fingerprint == clean.fingerprint
+    assert data.manifest["bad_rows"]["count"] == 10
+    first = data.manifest["bad_rows"]["first"]
+    assert first[0] == f"{log}, line 3: column 'x': 'oops' is not right for a dense"
+    assert any("10 bad rows" in line for line in told)
+    assert any("line 5" in line for line in told)
+    file = tmp_path / "out" / "quarantine.csv"
+    assert file.is_file() == (bad_rows == "quarantine")
+    if file.is_file():
+        kept = pl.read_csv(file)
+        assert kept["line"].to_list() == [3, 5, 7, 9, 11, 13, 15, 17, 19, 21]
+        assert kept["text"][3] == "1,1,a"
+
+
+@pytest.mark.parametrize("row", BAD)
+def test_bad_rows_are_an_error_with_their_line(tmp_path, row, in_pieces):
+    log = log_of(tmp_path / "log.csv", [*ROWS, row, *ROWS])
+    with pytest.raises(DataError, match="line 8") as caught:
+        prepare(log, tmp_path / "out", schema=SCHEMA, split=DAYS)
+    assert str(log) in caught.value.where
+    assert only(tmp_path) == ["log.csv"]
+
+
+def test_a_log_that_changes_meanwhile(path, tmp_path, monkeypatch):
+    module = import_module("nasrec.data.prepare")
+    original = module.fit
+
+    def meanwhile(*args):
+        path.write_text(path.read_text() + path.read_text().splitlines()[-1])
+        return original(*args)
+
+    monkeypatch.setattr(module, "fit", meanwhile)
+    with pytest.raises(DataError, match="the log was changed while it was read"):
+        prepare(path, tmp_path / "out", label="label")
+    assert only(tmp_path) == ["log.csv"]

@@ -66,12 +66,44 @@ def test_inferred_role(case, missing, as_text):
     assert reason in column.reason
 
 
-def test_time_stamps_and_nested_values_are_ignored():
+def test_time_stamps():
     stamps = pl.datetime_range(
         pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 1, 0, 0, 59), "1s", eager=True
     )
-    assert infer_one(stamps).reason == "a time stamp, not a feature"
-    assert "List" in infer_one(pl.Series([[1]] * 50)).reason
+    for values in (stamps, stamps.cast(pl.String), stamps.dt.date(), stamps.dt.epoch("s")):
+        column = infer_one(values)
+        assert (column.role, "time stamp" in column.reason) == ("timestamp", True)
+    unordered = pl.Series("when", RNG.permutation(stamps.dt.epoch("ms").to_numpy()))
+    frame = pl.DataFrame({"y": LABELS[:60], "sent_time": unordered, "at": stamps, "c": ["a"] * 60})
+    with pytest.raises(DataError, match="no column is left"):
+        infer_schema(frame, "y")
+    schema = infer_schema(frame.with_columns(c=pl.Series(["a", "b"] * 30)), "y").schema
+    assert [c.role for c in schema.columns] == ["label", "timestamp", "ignore", "categorical"]
+    assert schema.timestamp.name == "sent_time"
+    assert schema.columns[2].reason == "a second time stamp"
+
+
+def test_lists_and_separated_texts_are_multi_valued():
+    lists = [RNG.integers(0, 9, size).tolist() for size in RNG.integers(0, 5, 300)]
+    column = infer_one(pl.Series(lists))
+    assert (column.role, column.max_values, column.separator) == ("categorical", 4, None)
+    column = infer_one(["|".join(map(str, values)) for values in lists])
+    assert (column.role, column.max_values, column.separator) == ("categorical", 4, "|")
+    assert "separated by '|'" in column.reason
+    # As many texts as values: the comma is a part of them.
+    assert infer_one(["Paris, FR", "Rome, IT"] * 50).separator is None
+
+
+def test_nested_and_binary_values_are_ignored():
+    assert "Struct" in infer_one(pl.Series([{"a": 1}] * 50)).reason
+    assert "List" in infer_one(pl.Series([[[1]]] * 50)).reason
+    assert infer_one(pl.Series([b"1"] * 50)).role == "ignore"
+
+
+def test_a_few_words_among_numbers_are_told():
+    column = infer_one([*map(str, range(40)), "n/k", "n/k"] * 10)
+    assert column.role == "categorical"
+    assert "text in 4.8% of the rows (such as 'n/k')" in column.reason
 
 
 def test_few_distinct_rows_are_not_ids():

@@ -49,7 +49,8 @@ def test_the_truth_does_not_depend_on_how_rows_are_given(frame, tmp_path):
     probability = LOG.probability(frame)
     part = frame[100:200].select(reversed(frame.columns)).drop("label")
     np.testing.assert_array_equal(SyntheticLog().probability(part), probability[100:200])
-    written = LOG.write_csv(tmp_path / "log.csv", 500)
+    LOG.write_csv(tmp_path / "log.csv", 500)
+    written = LOG.probability(LOG.generate(500))
     read = pl.read_csv(tmp_path / "log.csv")
     np.testing.assert_array_equal(LOG.probability(read), written)
     texts = pl.read_csv(tmp_path / "log.csv", infer_schema=False)
@@ -120,3 +121,56 @@ def test_rows_of_another_log(frame):
         LOG.probability(frame.drop("C1"))
     with pytest.raises(DataError, match="'C1' is not from this"):
         LOG.probability(frame.with_columns(C1=pl.lit("c1_99999")))
+
+
+def test_a_log_is_written_in_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("nasrec.data.synthetic.BLOCK_ROWS", 700)
+    written = LOG.write_csv(tmp_path / "log.csv", 3000)
+    frame = pl.read_csv(tmp_path / "log.csv")
+    labels, p = frame["label"].to_numpy(), LOG.probability(frame)
+    assert (written.rows, written.clicks) == (3000, labels.sum())
+    assert written.log_loss == pytest.approx(log_loss(labels, p))
+    assert written.entropy == pytest.approx(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
+    assert written.entropy == pytest.approx(written.log_loss, abs=0.03)
+    assert frame[:700].equals(LOG.generate(700).cast(frame.schema))
+    assert frame.n_unique() > 2900
+
+
+def test_the_demonstrations_log_stays_as_it_is():
+    """Figures in the README are of this log."""
+    frame = LOG.generate(500, stream=1)
+    assert frame["label"].sum() == 135
+    assert LOG.probability(frame)[:3] == pytest.approx(
+        [0.018958131536, 0.127443598407, 0.079386031659]
+    )
+
+
+def test_quads_are_not_seen_in_pairs_or_triples():
+    log = SyntheticLog(first=0, pairs=0, triples=0, gates=0, quads=2.0, aligned=0.0, missing=0.0)
+    frame = log.generate(20_000)
+    p = log.probability(frame)
+    assert p.std() > 0.1
+    for names in (["C1"], ["C1", "C2"]):
+        groups = frame.with_columns(p=p).group_by(names).agg(pl.col("p").mean(), pl.len())
+        explained = np.cov(groups["p"], fweights=groups["len"])
+        by_chance = groups.height / len(frame)
+        assert explained < (0.05 + 1.5 * by_chance) * p.var()
+
+
+def test_drift_turns_what_was_learnt(tmp_path):
+    log = SyntheticLog(drift=2.0, pairs=0.0, gates=0.0, triples=0.0, first=0.1, missing=0.0)
+    log.write_csv(tmp_path / "log.csv", 20_000)
+    frame = pl.read_csv(tmp_path / "log.csv")
+    assert frame["time"].is_sorted()
+    assert frame["label"].mean() == pytest.approx(log.click_rate, abs=0.03)
+    value = pl.col("C1") == "c1_0"
+    rates = [
+        part.filter(value)["label"].mean() - part.filter(~value)["label"].mean()
+        for part in (frame[:4000], frame[-4000:])
+    ]
+    assert rates[0] * rates[1] < 0
+    assert schema_roles(frame)["time"] == "timestamp"
+
+
+def schema_roles(frame):
+    return {c.name: c.role for c in infer_schema(frame, "label").schema.columns}

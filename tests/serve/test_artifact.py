@@ -163,14 +163,14 @@ def test_a_newer_version(model):
 
 
 @pytest.mark.parametrize(
-    "name", ["encoder.json", "schema.yaml", "weights.safetensors", "architecture.json"]
+    "name", ["encoder.parquet", "schema.yaml", "weights.safetensors", "architecture.json"]
 )
 def test_a_missing_file(model, name):
     (model / name).unlink()
     refused(model, name, "missing")
 
 
-@pytest.mark.parametrize("name", ["encoder.json", "weights.safetensors", "metrics.json"])
+@pytest.mark.parametrize("name", ["encoder.parquet", "weights.safetensors", "metrics.json"])
 def test_a_flipped_byte(model, name):
     content = bytearray((model / name).read_bytes())
     content[len(content) // 2] ^= 1

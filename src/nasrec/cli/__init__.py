@@ -7,9 +7,11 @@ diverged, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+from nasrec.cli.data import data_app
 from nasrec.cli.spaces import arch_app, space_app
 from nasrec.cli.stages import app
 
+app.add_typer(data_app, name="data")
 app.add_typer(arch_app, name="arch")
 app.add_typer(space_app, name="space")
 

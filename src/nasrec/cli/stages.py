@@ -148,9 +148,12 @@ def search(
 
 
 @app.command(epilog="Example: nasrec prepare log.csv --label click --out data")
-@command()
+@command(RESUME)
 def prepare(
-    data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet file.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders or patterns: CSV, TSV, Parquet; plain, gzip, zstd."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     label: Label = None,
     seed: Seed = 0,
@@ -159,36 +162,56 @@ def prepare(
     ignore: Ignore = None,
     schema: SchemaFile = None,
     format: Format = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="As a published benchmark has it, such as criteo-paper."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="random, time, group, folds or column:NAME:VALID:TEST (random)."),
+    ] = None,
     min_count: Annotated[
         int | None, typer.Option(help="Rarer categorical values share the unknown id (2).")
     ] = None,
+    bad_rows: Annotated[
+        str, typer.Option(help="error, skip, or quarantine: keep them in OUT/quarantine.csv.")
+    ] = "error",
+    memory: Annotated[float, typer.Option(help="Peak of memory to stay within, in GB.")] = 4.0,
+    threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
     """Type, split and encode a click log into a folder that searches and trainings read.
 
     Prints what it takes each column for. To change that, edit OUT/schema.yaml, and prepare again
-    into another folder with --schema.
+    into another folder with --schema. Any size will do: what was stopped goes on when it is
+    started again.
     """
     from nasrec.data import prepare as prepare_log
     from nasrec.pipeline import describe_data
 
     prepared = prepare_log(
-        data,
+        data[0] if len(data) == 1 else data,
         out,
         label=label,
         valid=valid,
         test=test,
         schema=schema,
         format=format,
+        protocol=protocol,
+        split=split,
         ignore=tuple(ignore or ()),
         min_count=min_count,
         seed=seed,
+        bad_rows=bad_rows,
+        memory=int(memory * 1e9),
+        threads=threads,
+        tell=lambda text: typer.echo(text, err=True),
     )
     told = dict(describe_data(prepared))
     rows = ", ".join(f"{count:,} {name}" for name, count in told["rows"].items())
     warned = "".join(f"\nWarning: {warning}" for warning in prepared.warnings)
     text = f"{prepared.schema.describe()}\n\n{rows} rows in {out}{warned}"
-    return told, f"{text}\nNext: nasrec search {out} --out run"
+    return told, f"{text}\nNext: nasrec data info {out}, nasrec search {out} --out run"
 
 
 @app.command(epilog="Example: nasrec train data --arch published:criteo-full --out model")

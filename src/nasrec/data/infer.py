@@ -15,24 +15,28 @@ They are guesses: `nasrec prepare` prints them, and the schema file can be edite
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from nasrec.data.formats import FORMATS, Table, format_of, read_table, unknown_column
-from nasrec.data.leaks import find_leaks
+from nasrec.data.formats import FORMATS, Chunk, Source, open_log, unknown_column
+from nasrec.data.leaks import MIN_ROWS_FOR_UNIQUE, UNIQUE, find_leaks
 from nasrec.data.schema import DEFAULT_MIN_COUNT, Column, Schema
+from nasrec.data.times import parse_times
 from nasrec.data.values import labels_of, parse_numbers, texts_of
 from nasrec.errors import DataError
 
 FEW = 20
 """Integers with no more distinct values than this are levels, whatever they mean."""
-UNIQUE = 0.95
-"""Share of distinct values from which a column identifies rows rather than describing them."""
-MIN_ROWS_FOR_UNIQUE = 20
-"""With fewer rows than this, distinct values do not mean an id."""
+EPOCH = (631_152_000, 4_102_444_800)
+"""Seconds since 1970 that mean a moment of a log: from 1990 to 2100."""
+SEPARATORS = ("|", ";", ",", " ")
+"""What may stand between the values of a multi-valued column."""
+SEVERAL_ROWS = 10_000
+"""Rows looked at for separators."""
+MOST_SLOTS = 32
+"""Values of a row that inference makes room for at most."""
 
 
 class Inference(NamedTuple):
@@ -43,86 +47,108 @@ class Inference(NamedTuple):
 
 
 def infer_schema(
-    data: str | Path | pl.DataFrame,
+    data: Source,
     label: str | None = None,
     *,
     ignore: Sequence[str] = (),
     min_count: int = DEFAULT_MIN_COUNT,
     format: str | None = None,
 ) -> Inference:
-    """Look at a log and say what each column is.
+    """Look at a log, or a sample of a large one, and say what each column is.
 
     Args:
-        data: a file or a data frame.
+        data: a file, a folder, a pattern, a list of these, or a data frame.
         label: name of the 0/1 column; may be left out for formats with fixed columns.
         ignore: columns not to use.
         min_count: rows that a categorical value must be seen in.
         format: a name in `FORMATS`; None goes by the extension.
 
     Raises:
-        DataError: a file that cannot be read (see `formats.read_table`), a column that is not
+        DataError: a file that cannot be read (see `formats.open_log`), a column that is not
             there, a label that is not 0/1, or a column without a single value.
     """
-    table = read_table(data, format)
-    if not isinstance(data, pl.DataFrame):
-        format = format_of(Path(data), format)
-    schema = infer_columns(table, label, ignore=ignore, min_count=min_count, format=format)
-    return Inference(schema, find_leaks(table, schema))
+    log = open_log(data, format)
+    format = None if log.frame is not None else log.format
+    sample = log.sample()
+    schema = infer_columns(sample, label, ignore=ignore, min_count=min_count, format=format)
+    return Inference(schema, find_leaks(sample, schema))
 
 
 def infer_columns(
-    table: Table,
+    sample: Chunk,
     label: str | None,
     *,
     ignore: Sequence[str] = (),
     min_count: int = DEFAULT_MIN_COUNT,
     format: str | None = None,
 ) -> Schema:
-    """The schema of a log that is read already; see `infer_schema`."""
+    """The schema of a log of which a sample is at hand; see `infer_schema`.
+
+    In a sample that is not the whole log, labels are not checked and empty columns are ignored:
+    what is wrong elsewhere is found, with its place, when all rows are read.
+    """
     fixed = FORMATS[format].schema if format else None
     if fixed is not None:
         if label not in (None, fixed.label):
             raise unknown_column(str(label), [fixed.label], f"format {format!r}")
         return fixed.revised(ignore=ignore, min_count=min_count)
+    ids = format is not None and FORMATS[format].ids
+    if ids and label is None:
+        label = "label"
     if label is None:
         raise DataError(
             "which column is the label?",
-            where=table.name,
-            mend=f"name it; the columns are {', '.join(map(repr, table.frame.columns[:12]))}",
+            where=sample.file,
+            mend=f"name it; the columns are {', '.join(map(repr, sample.frame.columns[:12]))}",
         )
-    table.require([label, *ignore])
-    labels_of(table, label)
-    columns = []
-    for name in table.frame.columns:
+    sample.require([label, *ignore])
+    if not sample.sampled:
+        labels_of(sample, label)
+    columns: list[Column] = []
+    for name in sample.frame.columns:
         if name == label:
-            columns.append(Column(name=name, role="label", reason="named as the label"))
+            column = Column(name=name, role="label", reason="named as the label")
         elif name in ignore:
-            columns.append(Column(name=name, role="ignore", reason="ignored on request"))
+            column = Column(name=name, role="ignore", reason="ignored on request")
+        elif ids:
+            reason = f"an id ({format})"
+            column = Column(name=name, role="categorical", min_count=min_count, reason=reason)
         else:
-            columns.append(_column(table, name, min_count))
-    if all(column.role in ("label", "ignore") for column in columns):
+            column = _column(sample, name, min_count)
+        if column.role == "timestamp" and any(c.role == "timestamp" for c in columns):
+            column = Column(name=name, role="ignore", reason="a second time stamp")
+        columns.append(column)
+    if not any(column.role in ("dense", "categorical") for column in columns):
         raise DataError(
             "no column is left to learn from",
-            where=table.name,
+            where=sample.file,
             mend="write a schema that gives at least one column a role: "
-            + "; ".join(f"{c.name}: {c.reason}" for c in columns if c.role == "ignore")[:500],
+            + "; ".join(f"{c.name}: {c.reason}" for c in columns if c.role != "label")[:500],
         )
     return Schema(columns=tuple(columns), format=format)
 
 
-def require_values(table: Table, columns: Sequence[str]) -> None:
-    """Raise a `DataError` if one of `columns` is missing in every row."""
-    for name in columns:
-        if texts_of(table, name).null_count() == table.frame.height:
+def require_values(sample: Chunk, columns: Sequence[str]) -> None:
+    """Raise a `DataError` if one of `columns` is missing in every row, if these are all rows."""
+    for name in columns if not sample.sampled else ():
+        if _is_empty(sample.frame[name]):
             raise DataError(
                 "every value is missing",
-                where=table.place(column=name),
+                where=sample.place(column=name),
                 mend=f"ignore the column (--ignore {name}), or correct the log",
             )
 
 
-def _column(table: Table, name: str, min_count: int) -> Column:
-    series = table.frame[name]
+def _is_empty(series: pl.Series) -> bool:
+    if series.dtype == pl.String:
+        return bool((series.is_null() | (series == "")).all())
+    if series.dtype.is_float():
+        return series.fill_nan(None).null_count() == len(series)
+    return series.null_count() == len(series)
+
+
+def _column(sample: Chunk, name: str, min_count: int) -> Column:
+    series = sample.frame[name]
 
     def ignored(reason: str) -> Column:
         return Column(name=name, role="ignore", reason=reason)
@@ -130,23 +156,103 @@ def _column(table: Table, name: str, min_count: int) -> Column:
     def categorical(reason: str) -> Column:
         return Column(name=name, role="categorical", min_count=min_count, reason=reason)
 
+    if isinstance(series.dtype, pl.List | pl.Array):
+        return _lists(series, min_count) or ignored(f"values of type {series.dtype}")
     if series.dtype.is_nested() or series.dtype == pl.Binary:
         return ignored(f"values of type {series.dtype} cannot be used")
-    require_values(table, [name])
+    if sample.sampled and _is_empty(series):
+        return ignored("no value in the rows looked at")
+    require_values(sample, [name])
+    if reason := _as_time(series):
+        return Column(name=name, role="timestamp", reason=reason)
     if series.dtype.is_temporal():
-        return ignored("a time stamp, not a feature")
-    texts = texts_of(table, name)
+        return ignored(f"values of type {series.dtype} cannot be used")
+    texts = texts_of(sample, name)
     present, distinct = len(texts) - texts.null_count(), texts.n_unique()
     many = f"{distinct} distinct values in {len(texts)} rows"
     if distinct == 1:
-        return ignored(f"always the same value ({texts[0]!r})")
+        return ignored(f"always the same value ({_short(texts[0])})")
     nearly_unique = present >= MIN_ROWS_FOR_UNIQUE and distinct >= UNIQUE * present
     numbers, wrong = parse_numbers(series)
-    if wrong.any() or series.dtype == pl.Boolean:
+    share = int(wrong.sum()) / present
+    # One value that is no number makes a text: to say otherwise is for a person.
+    if share or series.dtype == pl.Boolean:
+        if several := _separated(texts, min_count):
+            return several
         if nearly_unique:
             return ignored(f"names rows rather than describing them: {many}")
-        return categorical(f"text, {many}" if wrong.any() else "true or false")
+        if 0 < share < 0.5:
+            odd = _short(series.filter(wrong)[0])
+            return categorical(f"text in {share:.1%} of the rows (such as {odd}), {many}")
+        return categorical(f"text, {many}" if share else "true or false")
     return _numeric(name, numbers.drop_nulls(), nearly_unique, many, min_count)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:36]}...'"
+
+
+def _as_time(series: pl.Series) -> str:
+    """Why the column is a time stamp; empty if it is none."""
+    if series.dtype in (pl.Date, pl.Datetime):
+        return "a time stamp, not a feature"
+    present = series.drop_nulls()
+    times, wrong = parse_times(present)
+    if wrong.any() or not len(present):
+        return ""
+    if series.dtype == pl.String and present.str.contains(r"^\s*\d{4}-").all():
+        return "dates as text, a time stamp"
+    low, high = int(times.min()), int(times.max())  # type: ignore[arg-type]
+    named = any(word in series.name.lower() for word in ("time", "date", "stamp"))
+    for unit, scale in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6)):
+        if EPOCH[0] * scale <= low < high < EPOCH[1] * scale and (named or times.is_sorted()):
+            return f"{unit} since 1970, a time stamp"
+    return ""
+
+
+def _lists(series: pl.Series, min_count: int) -> Column | None:
+    """A multi-valued column, if lists of simple values are in it."""
+    inner = series.dtype.inner  # type: ignore[attr-defined]
+    if inner.is_nested() or inner == pl.Binary:
+        return None
+    lists = series.cast(pl.List(inner)) if isinstance(series.dtype, pl.Array) else series
+    return _several(series.name, lists.list.len(), None, min_count, f"lists of {inner}")
+
+
+def _several(
+    name: str, lengths: pl.Series, separator: str | None, min_count: int, what: str
+) -> Column:
+    usual = lengths.drop_nulls().quantile(0.99, interpolation="higher") or 1
+    slots, most = min(max(int(usual), 1), MOST_SLOTS), int(lengths.max() or 0)  # type: ignore[arg-type]
+    return Column(
+        name=name,
+        role="categorical",
+        min_count=min_count,
+        separator=separator,
+        max_values=slots,
+        reason=f"{what}, up to {most} values in a row",
+    )
+
+
+def _separated(texts: pl.Series, min_count: int) -> Column | None:
+    """A multi-valued column, if texts look like several values with a separator between them.
+
+    That is so when many rows have the separator, and far fewer distinct values come out than
+    distinct texts go in.
+    """
+    present = texts.drop_nulls()[:SEVERAL_ROWS]
+    for separator in SEPARATORS:
+        if present.str.contains(separator, literal=True).mean() < 0.2:  # type: ignore[operator]
+            continue
+        lists = present.str.split(separator)
+        values = lists.explode()
+        if values.str.len_chars().max() > 64:  # type: ignore[operator]
+            continue
+        if 2 * values.n_unique() <= present.n_unique():
+            what = f"several values separated by '{separator}'"
+            return _several(texts.name, lists.list.len(), separator, min_count, what)
+    return None
 
 
 def _numeric(

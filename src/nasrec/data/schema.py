@@ -16,8 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from nasrec.errors import DataError
 
-Role = Literal["label", "dense", "categorical", "ignore"]
+Role = Literal["label", "dense", "categorical", "timestamp", "group", "weight", "ignore"]
 Transform = Literal["log1p", "standardize", "none"]
+HashAs = Literal["text", "decimal", "hex"]
+
+SINGLE: tuple[Role, ...] = ("timestamp", "group", "weight")
+"""Roles that at most one column has."""
+CATEGORICAL_OPTIONS = ("min_count", "cap", "hash_size", "hash_as", "separator", "max_values")
+DEFAULT_MAX_VALUES = 8
+"""Slots of a multi-valued column; of a longer list the first values are used."""
 
 DEFAULT_MIN_COUNT = 2
 """Rows a value must be seen in to get an id of its own.
@@ -32,10 +39,21 @@ class Column(BaseModel):
 
     Args:
         name: its name in the header (or in the format, where the file has no header).
-        role: `label` (0/1), `dense` (a number), `categorical` (an id) or `ignore`.
-        transform: for `dense` only: `log1p` is log(1 + max(x, 0)), `standardize` takes off the
-            mean of train and divides by its standard deviation, `none` leaves the number alone.
-        min_count: for `categorical` only: rarer values share the unknown id.
+        role: `label` (0/1), `dense` (a number), `categorical` (an id, or several), `timestamp`
+            (when the row happened), `group` (whose row it is: a user, a session), `weight` (how
+            much the row counts) or `ignore`. The time and the group are not features: they are
+            for splits and metrics.
+        transform: for `dense`: `log1p` is log(1 + max(x, 0)), `standardize` takes off the mean
+            of train and divides by its standard deviation, `none` leaves the number alone.
+        min_count: for `categorical`: values seen in fewer rows of train share the unknown id.
+        cap: for `categorical`: at most so many values get an id of their own, the most frequent.
+        hash_size: for `categorical`: no vocabulary; a value's id is 1 + its hash modulo
+            (hash_size - 1), and 0 if it is missing. Excludes `min_count` and `cap`.
+        hash_as: what the hash of a value is: `text` a stable hash of its characters, `decimal`
+            or `hex` the integer that it spells (what spells none is hashed as text).
+        separator: for `categorical`: the text between the values of a multi-valued column.
+            Columns of lists (Parquet) are multi-valued without it.
+        max_values: for multi-valued columns: slots; of a longer list the first values are used.
         reason: why this role was chosen; for people, without effect.
     """
 
@@ -45,33 +63,83 @@ class Column(BaseModel):
     role: Role
     transform: Transform | None = None
     min_count: int | None = Field(default=None, ge=1)
+    cap: int | None = Field(default=None, ge=1)
+    hash_size: int | None = Field(default=None, ge=2)
+    hash_as: HashAs | None = None
+    separator: str | None = Field(default=None, min_length=1)
+    max_values: int | None = Field(default=None, ge=1)
     reason: str = ""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_defaults(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            values = dict(values)
-            if values.get("role") == "dense" and values.get("transform") is None:
-                values["transform"] = "standardize"
-            if values.get("role") == "categorical" and values.get("min_count") is None:
-                values["min_count"] = DEFAULT_MIN_COUNT
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+
+        def default(name: str, value: Any) -> None:
+            if values.get(name) is None:
+                values[name] = value
+
+        if values.get("role") == "dense":
+            default("transform", "standardize")
+        if values.get("role") == "categorical":
+            if values.get("hash_size") is None:
+                default("min_count", DEFAULT_MIN_COUNT)
+            else:
+                default("hash_as", "text")
+            if values.get("separator") is not None:
+                default("max_values", DEFAULT_MAX_VALUES)
         return values
 
     @model_validator(mode="after")
     def _options_fit_role(self) -> Self:
         if self.transform is not None and self.role != "dense":
             raise ValueError(f"column {self.name!r}: 'transform' is for dense columns only")
-        if self.min_count is not None and self.role != "categorical":
-            raise ValueError(f"column {self.name!r}: 'min_count' is for categorical columns only")
+        for option in CATEGORICAL_OPTIONS:
+            if getattr(self, option) is not None and self.role != "categorical":
+                raise ValueError(
+                    f"column {self.name!r}: {option!r} is for categorical columns only"
+                )
+        if self.hash_size is not None:
+            for option in ("min_count", "cap"):
+                if getattr(self, option) is not None:
+                    raise ValueError(
+                        f"column {self.name!r}: {option!r} is for a vocabulary, and 'hash_size' "
+                        "makes none"
+                    )
+        elif self.hash_as is not None:
+            raise ValueError(f"column {self.name!r}: 'hash_as' needs a 'hash_size'")
         return self
+
+    @property
+    def multi_valued(self) -> bool:
+        """Whether a row may have several values."""
+        return self.max_values is not None
+
+    @property
+    def slots(self) -> int:
+        """How many ids a row has: 1, or `max_values`."""
+        return self.max_values or 1
+
+    def options(self) -> str:
+        """The options in words, for people."""
+        named = {
+            "min": self.min_count,
+            "cap": self.cap,
+            "hash": self.hash_size,
+            "values": self.max_values,
+        }
+        words = [f"{name} {value}" for name, value in named.items() if value is not None]
+        return ", ".join([self.transform] if self.transform else words)
 
 
 class Schema(BaseModel):
     """The columns of a log, in the order in which features are fed to models.
 
     Args:
-        columns: exactly one label, at least one dense or categorical column, unique names.
+        columns: exactly one label, at least one dense or categorical column, at most one time
+            stamp, group and weight, unique names.
         format: the named format to read the log with; None goes by the file's extension.
     """
 
@@ -89,6 +157,10 @@ class Schema(BaseModel):
         labels = [column.name for column in self.columns if column.role == "label"]
         if len(labels) != 1:
             raise ValueError(f"exactly one column must have the role 'label', got {labels}")
+        for role in SINGLE:
+            found = [column.name for column in self.columns if column.role == role]
+            if len(found) > 1:
+                raise ValueError(f"at most one column may have the role {role!r}, got {found}")
         if not self.dense and not self.categorical:
             raise ValueError("no column is dense or categorical: there is nothing to learn from")
         return self
@@ -108,8 +180,37 @@ class Schema(BaseModel):
         """The categorical columns, in order."""
         return tuple(column for column in self.columns if column.role == "categorical")
 
+    @property
+    def timestamp(self) -> Column | None:
+        """The column that says when a row happened."""
+        return self._single("timestamp")
+
+    @property
+    def group(self) -> Column | None:
+        """The column that says whose row it is."""
+        return self._single("group")
+
+    @property
+    def weight(self) -> Column | None:
+        """The column that says how much a row counts."""
+        return self._single("weight")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are read: all but the ignored ones."""
+        return tuple(column.name for column in self.columns if column.role != "ignore")
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """The number of ids in a row of each categorical column."""
+        return tuple(column.slots for column in self.categorical)
+
+    def _single(self, role: Role) -> Column | None:
+        return next((column for column in self.columns if column.role == role), None)
+
     def revised(self, *, ignore: Iterable[str] = (), min_count: int | None = None) -> Schema:
-        """The same schema with some columns ignored, or another `min_count` everywhere.
+        """The same schema with some columns ignored, or another `min_count` in each
+        vocabulary.
 
         Raises:
             DataError: a name in `ignore` is not a feature of this schema, or none would be left.
@@ -126,20 +227,21 @@ class Schema(BaseModel):
         for column in self.columns:
             if column.name in ignore:
                 column = Column(name=column.name, role="ignore", reason="ignored on request")
-            elif column.role == "categorical" and min_count is not None:
+            elif column.min_count is not None and min_count is not None:
                 column = column.model_copy(update={"min_count": min_count})
             columns.append(column)
-        if all(column.role in ("label", "ignore") for column in columns):
+        if not any(column.role in ("dense", "categorical") for column in columns):
             raise DataError("every feature is ignored", mend="leave at least one column")
         return Schema(columns=tuple(columns), format=self.format)
 
     def describe(self) -> str:
         """A table for people: one line a column, with the reason for its role."""
         width = max(len(column.name) for column in self.columns)
+        room = max(11, *(len(column.options()) for column in self.columns))
         lines = []
         for column in self.columns:
-            option = column.transform or (f"min {column.min_count}" if column.min_count else "")
-            line = f"{column.name:<{width}}  {column.role:<11}  {option:<11}  {column.reason}"
+            option = f"{column.options():<{room}}"
+            line = f"{column.name:<{width}}  {column.role:<11}  {option}  {column.reason}"
             lines.append(line.rstrip())
         return "\n".join(lines)
 

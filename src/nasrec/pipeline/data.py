@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from nasrec.data import PreparedData, Schema, Split, prepare
-from nasrec.data.dataset import sha256_of_file
-from nasrec.data.formats import read_table
+from nasrec.data.dataset import canonical, sha256
+from nasrec.data.formats import open_log
 from nasrec.errors import ConfigError, RunError
 from nasrec.files import write_json
 from nasrec.nn import Inputs
@@ -85,12 +85,8 @@ class DataRequest:
 
 
 def _digest(source: Source, format: str | None) -> str:
-    if isinstance(source, pl.DataFrame):
-        return read_table(source).digest
-    try:
-        return sha256_of_file(Path(source))
-    except OSError:
-        return read_table(source, format).digest  # says what is wrong with the file
+    files = [entry["sha256"] for entry in open_log(source, format).identity()]
+    return files[0] if len(files) == 1 else sha256(canonical(files))
 
 
 def data_stage(run: RunFolder, asked: DataRequest, seed: int) -> PreparedData:
@@ -150,9 +146,14 @@ def some_rows(split: Split, rows: int | None, seed: int) -> Split:
     if rows is None or rows >= len(split):
         return split
     chosen = np.sort(np.random.default_rng([seed, rows]).choice(len(split), rows, replace=False))
-    labels = split.labels[chosen]
+    rows = split.take(chosen)
     return Split(
-        split.name, split.dense[chosen], split.sparse[chosen], labels, float(labels.mean())
+        split.name,
+        rows.dense.numpy(),
+        rows.sparse.numpy(),
+        rows.labels.numpy(),
+        float(rows.labels.mean()),
+        None if rows.weights is None else rows.weights.numpy(),
     )
 
 

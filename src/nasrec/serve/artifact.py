@@ -3,7 +3,7 @@
     model/
       manifest.json        format, library versions, data fingerprint, size and sha256 of the rest
       schema.yaml          what the columns are
-      encoder.json         how raw rows become numbers
+      encoder.parquet      how raw rows become numbers
       model.json           which model, on which columns, with which options
       architecture.json    of a NASRecNet only
       weights.safetensors
@@ -32,7 +32,8 @@ from torch import nn
 
 from nasrec.data import Encoder, PreparedData, Schema, Split
 from nasrec.data.dataset import sha256_of_file
-from nasrec.data.formats import Table, format_of, read_table
+from nasrec.data.encode import ENCODER_FILE
+from nasrec.data.formats import Chunk, format_of, open_log
 from nasrec.data.values import labels_of
 from nasrec.errors import DataError, NasrecError, RunError
 from nasrec.files import finite, folder_written_aside
@@ -147,7 +148,7 @@ class Model:
     @cached_property
     def encoder(self) -> Encoder:
         """How raw rows become numbers."""
-        return Encoder.load(self.path / "encoder.json")
+        return Encoder.load(self.path / ENCODER_FILE)
 
     def predict_proba(self, data: pl.DataFrame | str | Path) -> NDArray[np.float64]:
         """The click probability of each row, (rows,), in the order of the rows.
@@ -176,23 +177,31 @@ class Model:
         labels = labels_of(table, self.schema.label)
         return evaluate(self.network, self._encoded(table, labels))
 
-    def _table(self, data: pl.DataFrame | str | Path) -> Table:
+    def _table(self, data: pl.DataFrame | str | Path) -> Chunk:
+        """The rows, a file's read as its extension says, else as the training data were."""
         if isinstance(data, pl.DataFrame):
-            return read_table(data)
+            return open_log(data).whole()
+        trained = self.schema.format
         try:
             format = format_of(Path(data))
-        except DataError:  # the extension says nothing: read it as the training data
-            if self.schema.format is None:
+        except DataError:  # the extension says nothing
+            if trained is None:
                 raise
-            format = self.schema.format
-        return read_table(data, format)
+            format = trained
+        log = open_log(data, format)
+        if trained is not None and not set(self.encoder.columns) <= set(log.columns):
+            # The format of the training data may compute columns from those that are there.
+            other = open_log(data, trained)
+            if set(log.columns) <= set(other.columns):
+                log = other
+        return log.whole()
 
-    def _encoded(self, table: Table, labels: NDArray[np.float32]) -> Split:
+    def _encoded(self, table: Chunk, labels: NDArray[np.float32]) -> Split:
         dense, sparse = self.encoder.encode(table)
         rate = float(labels.mean()) if len(labels) else 0.0
         return Split("given", dense, sparse, labels, click_rate=rate)
 
-    def _logits(self, table: Table) -> NDArray[np.float64]:
+    def _logits(self, table: Chunk) -> NDArray[np.float64]:
         rows = self._encoded(table, np.zeros(table.frame.height, dtype=np.float32))
         return np.asarray(predict_logits(self.network, rows).double().numpy())
 
@@ -200,7 +209,7 @@ class Model:
         data = PreparedData.open(folder)
         if split not in ("train", "valid", "test"):
             raise DataError(f"there is no split {split!r}", mend="use train, valid or test")
-        if sha256_of_file(folder / "encoder.json") != sha256_of_file(self.path / "encoder.json"):
+        if sha256_of_file(folder / ENCODER_FILE) != sha256_of_file(self.path / ENCODER_FILE):
             raise DataError(
                 "the data were prepared with another encoder than this model's",
                 where=str(folder),
@@ -234,7 +243,7 @@ def save_model(
             "the folder exists already", where=str(path), mend="choose another, or delete it"
         )
     with folder_written_aside(path) as aside:
-        for name in ("schema.yaml", "encoder.json"):
+        for name in ("schema.yaml", ENCODER_FILE):
             shutil.copyfile(data.path / name, aside / name)
         _write(
             aside / "model.json",
@@ -322,7 +331,7 @@ def _manifest(path: Path) -> dict[str, Any]:
             mend="use the version of nasrec that wrote it: "
             f"{manifest.get('versions', {}).get('nasrec', 'unknown')}",
         )
-    needed = {"schema.yaml", "encoder.json", "model.json", "weights.safetensors", "metrics.json"}
+    needed = {"schema.yaml", ENCODER_FILE, "model.json", "weights.safetensors", "metrics.json"}
     if not isinstance(manifest.get("files"), dict) or "fingerprint" not in manifest:
         raise RunError("the manifest is damaged", where=str(file), mend=AGAIN)
     if missing := sorted(needed - set(manifest["files"])):

@@ -1,0 +1,219 @@
+"""A split: rows on disk or in memory, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasrec.data.layout import Batch, Layout, Records
+from nasrec.data.shuffle import BLOCK, BUFFER, BlockShuffle
+from nasrec.errors import ConfigError, DataError
+
+
+class Split:
+    """One part of a data set; `len()` is its number of rows. Made here, of arrays in memory.
+
+    Args:
+        name: what to call it; `train`, `valid` or `test` for those of a prepared data set.
+        dense: (n, n_dense) float32.
+        sparse: (n, slots) int32, -1 in slots without value.
+        labels: (n,) float32.
+        click_rate: share of rows with label 1.
+        weights: (n,) float32, how much each row counts; None where all count the same.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dense: NDArray[np.float32],
+        sparse: NDArray[np.integer[Any]],
+        labels: NDArray[np.float32],
+        click_rate: float,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        slots = sparse.shape[1]
+        layout = Layout(dense.shape[1], ("<i4",) * slots, (-1,) * slots, weights is not None, "<f4")
+        records = np.zeros(len(labels), dtype=layout.dtype)
+        if dense.shape[1]:
+            records["dense"] = dense
+        for i in range(slots):
+            records[f"id{i}"] = sparse[:, i]
+        records["label"] = labels
+        if weights is not None:
+            records["weight"] = weights
+        self._set(name, layout, [len(labels)], click_rate)
+        self._shards = [records]
+
+    @classmethod
+    def stored(
+        cls, name: str, layout: Layout, shards: Sequence[tuple[Path, int]], click_rate: float
+    ) -> Split:
+        """A split on disk: NumPy files of records, with the number of rows of each."""
+        split = cls.__new__(cls)
+        split._set(name, layout, [rows for _, rows in shards], click_rate)
+        split._files = [path for path, _ in shards]
+        return split
+
+    def _set(self, name: str, layout: Layout, rows: list[int], click_rate: float) -> None:
+        self.name, self.layout, self.click_rate = name, layout, click_rate
+        self._begins = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
+        self._files: list[Path] = []
+
+    @cached_property
+    def _shards(self) -> list[Records]:
+        """The records, mapped into memory when first asked for."""
+        return [
+            _mapped(path, self.layout, int(rows))
+            for path, rows in zip(self._files, np.diff(self._begins), strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return int(self._begins[-1])
+
+    def records(self, start: int, stop: int) -> Records:
+        """Rows `start` to `stop` (excluded, cut at the end) as records; not to be written to."""
+        stop = min(stop, len(self))
+        first = int(np.searchsorted(self._begins, start, side="right")) - 1
+        pieces = []
+        while start < stop:
+            begin, end = int(self._begins[first]), int(self._begins[first + 1])
+            pieces.append(self._shards[first][start - begin : min(stop, end) - begin])
+            start, first = min(stop, end), first + 1
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=self.layout.dtype)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Rows `start` to `stop` (excluded, cut at the end) in the order of the file."""
+        return self.layout.batch(self.records(start, stop))
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> Batch:
+        """The rows with these numbers, in this order, repeats allowed."""
+        indices = np.asarray(indices)
+        found = np.empty(len(indices), dtype=self.layout.dtype)
+        shard = np.searchsorted(self._begins, indices, side="right") - 1
+        for i in np.unique(shard).tolist():
+            here = shard == i
+            found[here] = self._shards[i][indices[here] - self._begins[i]]
+        return self.layout.batch(found)
+
+    @cached_property
+    def dense(self) -> NDArray[np.float32]:
+        """(n, n_dense) all dense features, copied into memory."""
+        return self.layout.dense(self.records(0, len(self)))
+
+    @cached_property
+    def sparse(self) -> NDArray[np.int32]:
+        """(n, slots) all ids, copied into memory; -1 in slots without value."""
+        parts = [
+            self.layout.sparse(self.records(start, start + BUFFER)).astype(np.int32)
+            for start in range(0, max(1, len(self)), BUFFER)
+        ]
+        return np.concatenate(parts)
+
+    @cached_property
+    def labels(self) -> NDArray[np.float32]:
+        """(n,) all labels, copied into memory."""
+        return self.layout.labels(self.records(0, len(self)))
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32] | None:
+        """(n,) all weights, copied into memory; None where rows have none."""
+        return self.layout.weights(self.records(0, len(self)))
+
+    def n_batches(self, batch_size: int, drop_last: bool = False, ranks: int = 1) -> int:
+        """How many batches one pass has, the same for every rank."""
+        if batch_size < 1:
+            raise ConfigError(f"batch size {batch_size} is below 1", mend="choose 1 or more")
+        together = batch_size * ranks
+        return len(self) // together if drop_last else -(-len(self) // together)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle_seed: int | None = None,
+        drop_last: bool = False,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        block: int = BLOCK,
+        buffer: int = BUFFER,
+    ) -> Iterator[Batch]:
+        """One pass over the rows.
+
+        Args:
+            batch_size: rows a batch; the last one may have fewer.
+            shuffle_seed: None keeps the order of the file; a seed gives a random order of all
+                rows, always the same one for the same seed, block and buffer (see shuffle.py).
+            drop_last: leave out a last batch that is not full.
+            start: the batch to begin at. The rest is exactly what a pass from 0 would give.
+            rank, ranks: give one of `ranks` processes its share. The batches of all ranks
+                together are those that one process has with `ranks` times the batch size; the last
+                ones differ by a row at most, and may be empty.
+            block, buffer: rows a block and a buffer of the shuffle.
+
+        Raises:
+            ConfigError: a size or a rank out of range.
+        """
+        if not 0 <= rank < ranks:
+            raise ConfigError(f"rank {rank} of {ranks}", mend="ranks count from 0")
+        count = self.n_batches(batch_size, drop_last, ranks)
+        order = None
+        if shuffle_seed is not None:
+            order = _Shuffled(self, BlockShuffle(len(self), shuffle_seed, block, buffer))
+        for i in range(start, count):
+            low = i * batch_size * ranks
+            size = min(batch_size * ranks, len(self) - low)
+            first, end = low + size * rank // ranks, low + size * (rank + 1) // ranks
+            yield self.rows(first, end) if order is None else order.rows(first, end)
+
+
+class _Shuffled:
+    """The rows of a split in shuffled order, a buffer of them in memory."""
+
+    def __init__(self, split: Split, shuffle: BlockShuffle) -> None:
+        self.split, self.shuffle = split, shuffle
+        self.buffer, self.records, self.order = -1, np.empty(0, split.layout.dtype), np.empty(0)
+
+    def rows(self, first: int, end: int) -> Batch:
+        """The rows at these places of the shuffled order."""
+        pieces = []
+        while first < end or not pieces:
+            buffer = first // self.shuffle.buffer
+            stop = min(end, (buffer + 1) * self.shuffle.buffer)
+            pieces.append(self._take(buffer, first, stop))
+            first = stop
+        return self.split.layout.batch(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+
+    def _take(self, buffer: int, first: int, stop: int) -> Records:
+        if first == stop:
+            return np.empty(0, self.split.layout.dtype)
+        if buffer != self.buffer:
+            self.buffer, self.order = buffer, self.shuffle.order(buffer)
+            pieces = [self.split.records(low, high) for low, high in self.shuffle.pieces(buffer)]
+            self.records = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+        begin = buffer * self.shuffle.buffer
+        return self.records.take(self.order[first - begin : stop - begin])
+
+
+def _mapped(path: Path, layout: Layout, rows: int) -> Records:
+    """The records of a file, mapped into memory."""
+    from nasrec.data.store import AGAIN
+
+    try:
+        records = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError("not a NumPy file", where=str(path), mend=AGAIN) from error
+    if records.shape != (rows,) or records.dtype != layout.dtype:
+        raise DataError(
+            f"the array is {records.dtype} {records.shape} and should be {layout.dtype} ({rows},)",
+            where=str(path),
+            mend=AGAIN,
+        )
+    return np.asarray(records)

@@ -1,0 +1,130 @@
+"""Between the passes: the encoder, learnt from the train rows of all parts.
+
+A vocabulary is counted by ranges of the hash: as every dictionary is in order of the hash, a range
+is one slice of each, and what is in memory at a time is a few million values, however many there
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from nasrec.data.encode import CategoricalEncoder, Encoder, fit_dense, vocabulary
+from nasrec.data.schema import Column
+from nasrec.data.split import Codes
+from nasrec.data.staging import Part, Plan, in_order
+from nasrec.files import written_aside
+
+RANGE = 1 << 20
+"""Values counted at a time: their hashes and counts stay near the processor."""
+TRAIN = 0
+
+
+def fit(
+    parts: Sequence[Part], codes: Sequence[Codes], plan: Plan, folder: Path, threads: int
+) -> Encoder:
+    """Learn the encoder.
+
+    Args:
+        parts: all of the log.
+        codes: the split of the rows of each.
+        plan: what is in them.
+        folder: vocabularies that are there from an earlier run are used again; new ones are kept.
+        threads: columns worked on at once.
+    """
+    train = [part_codes == TRAIN for part_codes in codes]
+
+    def numbers(column: int) -> Iterator[NDArray[np.float64]]:
+        for part, rows in zip(parts, train, strict=True):
+            yield part.column(f"dense{column}")[rows]
+
+    dense = [
+        fit_dense(number, lambda i=i: numbers(i))  # type: ignore[misc]
+        for i, number in enumerate(plan.dense)
+    ]
+    folder.mkdir(exist_ok=True)
+
+    def learn(number: int, column: Column, slot: int) -> CategoricalEncoder:
+        if column.hash_size is not None:
+            return CategoricalEncoder.of(column)
+        file = folder / f"{number}.parquet"
+        if not file.is_file():
+            counts = _counts(parts, train, number, range(slot, slot + column.slots), column)
+            with written_aside(file) as aside:
+                vocabulary(counts, column).alias("value").to_frame().write_parquet(aside)
+        return CategoricalEncoder.of(column, pl.read_parquet(file, glob=False)["value"])
+
+    slots = np.cumsum([0, *(column.slots for column in plan.schema.categorical)]).tolist()
+    jobs = (
+        lambda i=i, c=c, s=s: learn(i, c, s)  # type: ignore[misc]
+        for i, (c, s) in enumerate(zip(plan.schema.categorical, slots, strict=False))
+    )
+    return Encoder(dense, list(in_order(jobs, threads)))
+
+
+def _counts(
+    parts: Sequence[Part],
+    train: Sequence[NDArray[np.bool_]],
+    number: int,
+    slots: range,
+    column: Column,
+) -> pl.DataFrame:
+    """`value` and `count` of the values of a column that occur often enough in train."""
+    lengths = [len(part.hashes(number)) for part in parts]
+    ranges = 1 << max(0, (sum(lengths) // RANGE).bit_length())
+    edges = [(i << 64) // ranges for i in range(1, ranges)]
+    cuts = [
+        np.concatenate(
+            [[0], np.searchsorted(part.hashes(number), np.array(edges, np.uint64)), [length]]
+        ).astype(np.int64)
+        for part, length in zip(parts, lengths, strict=True)
+    ]
+    seen = [
+        _occurrences(part, rows, slots, length)
+        for part, rows, length in zip(parts, train, lengths, strict=True)
+    ]
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    begins = np.concatenate([[0], np.cumsum(lengths)])
+    for i in range(ranges):
+        pieces = [slice(int(cut[i]), int(cut[i + 1])) for cut in cuts]
+        hashes = np.concatenate([p.hashes(number)[s] for p, s in zip(parts, pieces, strict=True)])
+        if not len(hashes):
+            continue
+        counts = np.concatenate([c[s] for c, s in zip(seen, pieces, strict=True)])
+        order = np.argsort(hashes)
+        hashes = hashes[order]
+        first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))
+        total = np.add.reduceat(counts[order], first, dtype=np.int64)
+        kept = total >= (column.min_count or 1)
+        # Which value of which part has each hash; any will do, as they are the same text.
+        sizes = np.array([s.stop - s.start for s in pieces])
+        local = order[first[kept]]
+        part = np.searchsorted(np.cumsum(sizes), local, side="right")
+        before = np.cumsum(sizes) - sizes
+        starts = np.array([s.start for s in pieces])
+        found.append((begins[part] + starts[part] + local - before[part], total[kept]))
+    places = np.concatenate([f[0] for f in found]) if found else np.empty(0, np.int64)
+    counts = np.concatenate([f[1] for f in found]) if found else np.empty(0, np.int64)
+    order = np.argsort(places)
+    places, counts = places[order], counts[order]
+    texts = []
+    for part_number, part in enumerate(parts):
+        low, high = np.searchsorted(places, begins[part_number : part_number + 2])
+        texts.append(part.texts(number).gather(places[low:high] - begins[part_number]))
+    return pl.DataFrame({"value": pl.concat(texts), "count": counts})
+
+
+def _occurrences(
+    part: Part, train: NDArray[np.bool_], slots: range, length: int
+) -> NDArray[np.uint32]:
+    """How often each value of a part's dictionary occurs in train."""
+    counts, rows = np.zeros(length + 1, dtype=np.int64), np.flatnonzero(train)
+    for slot in slots:
+        # The place behind the dictionary stands for "no value".
+        counts += np.bincount(part.column(f"id{slot}").take(rows), minlength=length + 1)
+    return counts[:length].astype(np.uint32)

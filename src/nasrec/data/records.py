@@ -1,0 +1,127 @@
+"""The second pass: parts become records of the splits; and a look at what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasrec.data.batches import Split
+from nasrec.data.encode import Encoder
+from nasrec.data.layout import Layout, Records, id_type
+from nasrec.data.leaks import RowWatch, drift_warnings, row_factors
+from nasrec.data.split import SPLITS, Codes, mixed
+from nasrec.data.staging import Part, Plan, in_order
+from nasrec.data.store import ShardWriter
+
+BLOCK = 1 << 13
+"""Rows encoded at a time: their records stay near the processor while columns come and go."""
+LOOKED_AT = 1 << 16
+"""Rows looked at at a time."""
+
+
+def write_records(
+    parts: Sequence[Part],
+    codes: Sequence[Codes],
+    plan: Plan,
+    encoder: Encoder,
+    layout: Layout,
+    folder: Path,
+    threads: int,
+) -> None:
+    """Write the shards of every split; those that are there are not written again."""
+    rows = np.array([np.bincount(c, minlength=len(SPLITS)) for c in codes])
+    writers = [
+        ShardWriter(folder, name, layout, int(count))
+        for name, count in zip(SPLITS, rows.sum(axis=0), strict=True)
+    ]
+    before = np.cumsum(rows, axis=0) - rows
+    todo = [
+        number
+        for number in range(len(parts))
+        if any(
+            writer.row < before[number, i] + rows[number, i] for i, writer in enumerate(writers)
+        )
+    ]
+    jobs = (partial(encode_part, parts[i], plan, encoder, layout) for i in todo)
+    try:
+        for number, records in zip(todo, in_order(iter(jobs), threads), strict=True):
+            for i, writer in enumerate(writers):
+                done = writer.row - int(before[number, i])
+                if done < rows[number, i]:
+                    writer.write(records[np.flatnonzero(codes[number] == i)[max(0, done) :]])
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Records:
+    """The records of all rows of a part."""
+    records = np.zeros(part.rows, dtype=layout.dtype)
+    columns: list[tuple[NDArray[Any], Any]] = []
+    slot = 0
+    for number, category in enumerate(encoder.categorical):
+        table = None
+        if not category.hashed:
+            # The ids of the dictionary; behind it stands "no value", which is stored as `size`.
+            table = np.append(category.lookup(part.hashes(number)), np.int32(category.size))
+            table = table.astype(id_type(category.size))
+        for _ in range(category.slots):
+            columns.append((part.column(f"id{slot}"), table))
+            slot += 1
+    dense = [part.column(f"dense{i}") for i in range(layout.n_dense)]
+    records["label"] = part.column("label")
+    if layout.weighted:
+        records["weight"] = part.column("weight")
+    for start in range(0, part.rows, BLOCK):
+        block = records[start : start + BLOCK]
+        for i, numbers in enumerate(dense):
+            values = numbers[start : start + BLOCK]
+            fitted = encoder.dense[i].transform == "standardize"
+            block["dense"][:, i] = encoder.dense[i].encode(values) if fitted else values
+        for i, (ids, table) in enumerate(columns):
+            values = ids[start : start + BLOCK]
+            block[f"id{i}"] = values if table is None else table.take(values)
+    return records
+
+
+def clicks_and_warnings(
+    splits: Sequence[Split], plan: Plan, encoder: Encoder, threads: int
+) -> tuple[list[int], list[str]]:
+    """The clicks of each split, and what in their rows is suspicious."""
+    clicks, watch = np.zeros(len(splits), np.int64), RowWatch()
+    unknown = np.zeros((len(splits), len(encoder.categorical)), np.int64)
+    first = np.cumsum([0, *encoder.slots])[:-1]
+
+    factors = row_factors(splits[0].layout.dtype.itemsize // 4)
+
+    def look(split: Split, start: int) -> tuple[int, NDArray[np.int64], NDArray[np.uint64]]:
+        records = split.records(start, start + LOOKED_AT).copy()
+        ids = split.layout.sparse(records)[:, first]
+        found = int(records["label"].sum())
+        records["label"] = 0
+        words = records.view("<u4").reshape(len(records), -1)
+        return found, np.count_nonzero(ids == 0, axis=0), words.astype(np.uint64) @ factors
+
+    for code, split in enumerate(splits):
+        jobs = (partial(look, split, start) for start in range(0, len(split), LOOKED_AT))
+        for found, missing, sums in in_order(iter(jobs), threads):
+            clicks[code] += found
+            unknown[code] += missing
+            watch.add_hashes(mixed(sums), np.full(len(sums), code, np.uint8))
+    unknown[:, [category.hashed for category in encoder.categorical]] = -1
+    names = [category.name for category in encoder.categorical]
+    rows = np.array([len(split) for split in splits])
+    return clicks.tolist(), [*drift_warnings(names, unknown, rows, clicks), *watch.warnings()]
+
+
+def codes_of_parts(parts: Sequence[Part], codes: Codes) -> Iterator[Codes]:
+    """The codes of the rows of each part."""
+    at = 0
+    for part in parts:
+        yield codes[at : at + part.rows]
+        at += part.rows

@@ -1,0 +1,328 @@
+"""The first pass: a raw log, parsed once, becomes parts of plain arrays on disk.
+
+A part holds the rows of one chunk, column by column: labels, what the split goes by, numbers, and
+for each categorical column the place of each value in a dictionary of the part. The dictionaries
+(hash and text of every value that occurs, in order of the hash) are in a file of their own. From
+then on no text is looked at again: vocabularies grow from the dictionaries, and ids from the
+places. A part appears whole or not at all, so a preparation that was killed goes on behind the
+last one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from nasrec.data.encode import CategoricalEncoder, DenseEncoder, spread
+from nasrec.data.formats import BadLine, Chunk, Log, Position
+from nasrec.data.hash import hash_texts
+from nasrec.data.layout import id_type
+from nasrec.data.schema import Schema
+from nasrec.data.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit, column_codes
+from nasrec.data.times import parse_times
+from nasrec.data.values import LARGEST, Rows, clicks_of, faults_of, texts_of, weights_of
+from nasrec.errors import DataError
+from nasrec.files import write_text
+
+T = TypeVar("T")
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is taken from each row.
+
+    Args:
+        schema: what the columns are.
+        split: what the split goes by; None for rows that are all of one part.
+        lenient: leave out rows with a wrong value, instead of raising an error.
+    """
+
+    schema: Schema
+    split: SplitSpec | None
+    lenient: bool = False
+
+    @cached_property
+    def dense(self) -> tuple[DenseEncoder, ...]:
+        """The dense columns, before anything is learnt."""
+        return tuple(DenseEncoder(c.name, c.transform or "none") for c in self.schema.dense)
+
+    @cached_property
+    def categorical(self) -> tuple[CategoricalEncoder, ...]:
+        """The categorical columns, before anything is learnt."""
+        return tuple(CategoricalEncoder.of(column) for column in self.schema.categorical)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that must be read."""
+        names = [self.schema.label, *(c.name for c in (*self.dense, *self.categorical))]
+        if self.schema.weight is not None:
+            names.append(self.schema.weight.name)
+        if self._key is not None:
+            names.append(self._key)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def _key(self) -> str | None:
+        """The column that the split goes by."""
+        if isinstance(self.split, ColumnSplit):
+            return self.split.column
+        if isinstance(self.split, TimeSplit) and self.schema.timestamp is not None:
+            return self.schema.timestamp.name
+        if isinstance(self.split, GroupSplit) and self.schema.group is not None:
+            return self.schema.group.name
+        return None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What `key` gives."""
+        kinds = {"column": "codes", "group": "groups", "time": "times"}
+        return () if self._key is None or self.split is None else (kinds[self.split.kind],)
+
+    def key(self, rows: Rows) -> dict[str, NDArray[Any]]:
+        """What the split goes by, as `split_codes` takes it."""
+        if self._key is None:
+            return {}
+        series = rows.frame[self._key]
+        if isinstance(self.split, ColumnSplit):
+            return {"codes": column_codes(self.split, texts_of(rows, self._key))}
+        if isinstance(self.split, GroupSplit):
+            return {"groups": hash_texts(texts_of(rows, self._key))}
+        times, wrong = parse_times(series)
+        if times.null_count():
+            row = int(times.is_null().arg_max() or 0)
+            found = repr(series[row]) if wrong[row] else "missing"
+            raise DataError(
+                f"the time stamp is {found}",
+                where=rows.place(row, self._key),
+                mend="correct or remove the row, or split in another way",
+            )
+        return {"times": times.to_numpy()}
+
+    def without_faults(self, chunk: Chunk) -> Chunk:
+        """The chunk without the rows that have a wrong value; these are in its `bad`."""
+        checks = [(self.schema.label, "label", np.inf)]
+        checks += [(column.name, "dense", column.limit) for column in self.dense]
+        if self.schema.weight is not None:
+            checks.append((self.schema.weight.name, "weight", LARGEST))
+        reasons: dict[int, str] = {}
+        for name, role, limit in checks:
+            for row in np.flatnonzero(faults_of(chunk.frame[name], role, limit)).tolist():
+                value = repr(chunk.frame[name][row])[:100]
+                reasons.setdefault(row, f"column {name!r}: {value} is not right for a {role}")
+        if isinstance(self.split, TimeSplit) and self._key is not None:
+            for row in parse_times(chunk.frame[self._key])[0].is_null().arg_true().to_list():
+                reasons.setdefault(row, f"column {self._key!r}: not a time stamp")
+        if not reasons:
+            return chunk
+        bad = list(chunk.bad)
+        numbers = chunk.lines
+        for row, reason in sorted(reasons.items()):
+            line = chunk.first_row + row + 1 if numbers is None else int(numbers[row])
+            fields = ["" if value is None else str(value) for value in chunk.frame.row(row)]
+            bad.append(BadLine(chunk.file, line, reason, "\t".join(fields).encode()[:1024]))
+        kept = np.ones(chunk.frame.height, dtype=np.bool_)
+        kept[list(reasons)] = False
+        rows = np.flatnonzero(kept)
+        lines = chunk.first_row + rows + 1 if numbers is None else numbers[rows]
+        return Chunk(
+            chunk.frame[rows], chunk.file, lines, chunk.first_row, tuple(sorted(bad)), chunk.next
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished part; see the module."""
+
+    path: Path
+    rows: int
+    next: Position | None
+    arrays: dict[str, tuple[str, int, int]]
+    """Type, place in the file and length of every column."""
+    present: tuple[bool, ...]
+    """Whether each feature, the dense first, has a value in any row."""
+    bad: tuple[BadLine, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Part:
+        """Read what is known of a part."""
+        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        following = content["next"]
+        return cls(
+            path,
+            content["rows"],
+            None if following is None else Position(**following),
+            {name: tuple(entry) for name, entry in content["arrays"].items()},
+            tuple(content["present"]),
+            tuple(BadLine(*bad[:3], bad[3].encode("latin1")) for bad in content["bad"]),
+        )
+
+    def save(self) -> None:
+        """Write what is known of the part: this makes it finished."""
+        content = {
+            "rows": self.rows,
+            "next": None if self.next is None else asdict(self.next),
+            "arrays": self.arrays,
+            "present": self.present,
+            "bad": [[*bad[:3], bad.text.decode("latin1")] for bad in self.bad],
+        }
+        write_text(self.path.with_suffix(".json"), json.dumps(content))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of the rows, or `hashes{i}` of a dictionary; mapped into memory."""
+        kind, offset, length = self.arrays[name]
+        if not length:
+            return np.empty(0, dtype=kind)
+        return np.asarray(
+            np.memmap(self.path.with_suffix(".rows"), kind, "r", offset=offset, shape=(length,))
+        )
+
+    def hashes(self, column: int) -> NDArray[np.uint64]:
+        """The hashes in the dictionary of a categorical column, rising."""
+        return self.column(f"hashes{column}")
+
+    def texts(self, column: int) -> pl.Series:
+        """The texts in the dictionary of a categorical column, in the same order."""
+        name = f"texts{column}"
+        return pl.read_ipc(self.path.with_suffix(".texts"), columns=[name])[name].explode()
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        return sum(self.path.with_suffix(s).stat().st_size for s in (".rows", ".texts"))
+
+
+def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
+    """Write one part.
+
+    Raises:
+        DataError: a value is not what the schema says, with its place.
+    """
+    if plan.lenient:
+        chunk = plan.without_faults(chunk)
+    columns: dict[str, NDArray[Any]] = {"label": clicks_of(chunk, plan.schema.label)}
+    if plan.schema.weight is not None:
+        columns["weight"] = weights_of(chunk, plan.schema.weight.name)
+    columns |= plan.key(chunk)
+    present = []
+    for i, number in enumerate(plan.dense):
+        numbers = number.numbers(chunk)
+        present.append(not bool(np.isnan(numbers).all()))
+        # What needs no statistics is encoded at once: half the bytes.
+        fitted = number.transform == "standardize"
+        columns[f"dense{i}"] = numbers if fitted else number.encode(numbers)
+    texts: dict[str, pl.Series] = {}
+    slot = 0
+    for i, category in enumerate(plan.categorical):
+        values, counts = category.texts(chunk)
+        present.append(values.null_count() < len(values))
+        if category.hashed:
+            ids, pad = category.hash(values).astype(id_type(category.size)), category.size
+        else:
+            columns[f"hashes{i}"], ids, first = dictionary(values)
+            pad = len(first)
+            # One row that holds all texts: columns of a table are of one length.
+            texts[f"texts{i}"] = values.gather(first).implode()
+        for row in spread(ids, counts, category.slots, pad).T:
+            columns[f"id{slot}"] = row
+            slot += 1
+    arrays = _write_arrays(columns, path.with_suffix(".rows"))
+    pl.DataFrame(texts).write_ipc(path.with_suffix(".texts"), compression="uncompressed")
+    height = len(columns["label"])
+    part = Part(path, height, chunk.next, arrays, tuple(present), chunk.bad)
+    part.save()
+    return part
+
+
+def _write_arrays(
+    columns: dict[str, NDArray[Any]], file: Path
+) -> dict[str, tuple[str, int, int]]:
+    """Write arrays one after the other; returns type, place and length of each."""
+    arrays = {}
+    with file.open("wb") as stream:
+        for name, column in columns.items():
+            stream.write(bytes(-stream.tell() % ALIGNMENT))
+            arrays[name] = (column.dtype.str, stream.tell(), len(column))
+            stream.write(np.ascontiguousarray(column).data)
+    return arrays
+
+
+def dictionary(
+    values: pl.Series,
+) -> tuple[NDArray[np.uint64], NDArray[np.unsignedinteger[Any]], NDArray[np.int64]]:
+    """The distinct hashes of texts, rising; the place of each text among them; and for each hash
+    the row of a text that has it."""
+    hashes = hash_texts(values)
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    first = np.ones(len(order), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    keys = ordered[first]
+    places = np.empty(len(order), dtype=id_type(len(keys)))
+    places[order] = (np.cumsum(first) - 1).astype(places.dtype)
+    return keys, places, order[first]
+
+
+def stage_log(
+    log: Log,
+    plan: Plan,
+    folder: Path,
+    *,
+    chunk_bytes: int,
+    threads: int,
+    after_first: Callable[[Part], None] = lambda part: None,
+) -> list[Part]:
+    """Write all parts of a log, those that are finished excepted; they are given back in order.
+
+    Args:
+        log: the rows; its columns are those of the plan.
+        plan: what is taken from each row.
+        folder: where the parts are.
+        chunk_bytes: of a chunk; the same as of the finished parts.
+        threads: chunks worked on at once.
+        after_first: is called with the first part, before the others are begun.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: list[Part] = []
+    while (path := folder / f"{len(parts):06d}").with_suffix(".json").is_file():
+        parts.append(Part.load(path))
+    if parts and parts[-1].next is None:
+        return parts
+    chunks = log.chunks(chunk_bytes=chunk_bytes, start=parts[-1].next if parts else None)
+    if not parts:
+        parts.append(stage(next(chunks), plan, path))
+        after_first(parts[0])
+
+    def jobs() -> Iterator[Callable[[], Part]]:
+        for number, chunk in enumerate(chunks, start=len(parts)):
+            yield lambda c=chunk, n=number: stage(c, plan, folder / f"{n:06d}")  # type: ignore[misc]
+
+    done = list(in_order(jobs(), threads))
+    return parts + done
+
+
+def in_order(jobs: Iterator[Callable[[], T]], threads: int) -> Iterator[T]:
+    """The results of jobs, in order; few jobs are begun before their turn."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(job))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
