@@ -43,9 +43,7 @@ def write_records(
     todo = [
         number
         for number in range(len(parts))
-        if any(
-            writer.row < before[number, i] + rows[number, i] for i, writer in enumerate(writers)
-        )
+        if any(writer.row < before[number, i] + rows[number, i] for i, writer in enumerate(writers))
     ]
     jobs = (partial(encode_part, parts[i], plan, encoder, layout) for i in todo)
     try:

@@ -245,9 +245,7 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     return part
 
 
-def _write_arrays(
-    columns: dict[str, NDArray[Any]], file: Path
-) -> dict[str, tuple[str, int, int]]:
+def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tuple[str, int, int]]:
     """Write arrays one after the other; returns type, place and length of each."""
     arrays = {}
     with file.open("wb") as stream:

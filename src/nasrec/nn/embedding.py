@@ -25,7 +25,10 @@ class EmbeddingTable(nn.Module):
         make: where the weight comes from.
         dim: a width E other than that of the options.
 
-    Shapes: ids (B, F) integers, `0 <= ids[:, f] < vocabulary[f]`, to (B, F, E).
+    A column of several values gives the mean of their embeddings, and zeros for a row without any.
+
+    Shapes: ids (B, F) integers, `0 <= ids[:, f] < vocabulary[f]`, to (B, F, E). Where columns have
+    several slots ids are (B, Σ slots), the slots of a column side by side, -1 in those unused.
     """
 
     def __init__(
@@ -37,12 +40,19 @@ class EmbeddingTable(nn.Module):
         self.rows = tuple(min(v, cap) if cap else v for v in inputs.vocabulary)
         self.capped = self.rows != inputs.vocabulary
         starts = [0, *itertools.accumulate(self.rows)]
+        slots = torch.tensor(inputs.slots or (1,) * inputs.sparse, dtype=torch.int64)
+        self.columns = inputs.sparse
+        self.pooled = bool(inputs.slots)
         self.starts: Tensor
         self.sizes: Tensor
-        self.register_buffer(
-            "starts", torch.tensor(starts[:-1], dtype=torch.int64), persistent=False
-        )
-        self.register_buffer("sizes", torch.tensor(self.rows, dtype=torch.int64), persistent=False)
+        self.column_of: Tensor
+        for name, of_columns in (
+            ("starts", starts[:-1]),
+            ("sizes", self.rows),
+            ("column_of", range(inputs.sparse)),
+        ):
+            of_slots = torch.tensor(of_columns, dtype=torch.int64).repeat_interleave(slots)
+            self.register_buffer(name, of_slots, persistent=False)
 
         def xavier_normal(weight: Tensor, generator: torch.Generator, length: Length) -> None:
             for a, b in itertools.pairwise(starts):
@@ -52,7 +62,21 @@ class EmbeddingTable(nn.Module):
         self.weight = make("weight", Axis.fixed(starts[-1]), Axis.fixed(dim), init=xavier_normal)
 
     def forward(self, ids: Tensor) -> Tensor:
+        used = ids >= 0 if self.pooled else None
+        if used is not None:
+            ids = ids.clamp(min=0)
         if self.capped:
             ids = ids % self.sizes
-        looked_up = F.embedding(ids + self.starts, self.weight, sparse=True)
-        return F.dropout(looked_up, self.dropout, self.training)
+        vectors = F.embedding(ids + self.starts, self.weight, sparse=True)
+        if used is not None:
+            vectors = self._pool(vectors, used)
+        return F.dropout(vectors, self.dropout, self.training)
+
+    def _pool(self, vectors_BSE: Tensor, used_BS: Tensor) -> Tensor:
+        """The mean of each column's used slots: (B, F, E)."""
+        weight = used_BS.to(vectors_BSE.dtype)
+        rows = vectors_BSE.shape[0]
+        counts = weight.new_zeros(rows, self.columns).index_add(1, self.column_of, weight)
+        total = vectors_BSE.new_zeros(rows, self.columns, self.dim)
+        total = total.index_add(1, self.column_of, vectors_BSE * weight.unsqueeze(2))
+        return total / counts.clamp(min=1).unsqueeze(2)

@@ -14,15 +14,22 @@ class Inputs:
     Attributes:
         dense: number of numeric columns, 0 or more.
         vocabulary: for each categorical column its number of ids, the unknown id 0 included.
+        slots: for each categorical column how many ids a row has room for: 1, or more where a
+            column has several values; () where all have one.
     """
 
     dense: int
     vocabulary: tuple[int, ...]
+    slots: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        slots = tuple(self.slots)
+        object.__setattr__(self, "slots", () if set(slots) <= {1} else slots)
         if self.dense < 0 or any(v < 1 for v in self.vocabulary):
             raise ConfigError(f"columns cannot be counted: {self}")
+        if self.slots and (len(slots) != len(self.vocabulary) or min(slots) < 1):
+            raise ConfigError(f"every categorical column needs at least one slot: {self}")
         if not self.dense and not self.vocabulary:
             raise ConfigError(
                 "a model needs at least one dense or categorical column",

@@ -138,7 +138,7 @@ def run_data(run: RunFolder) -> PreparedData:
 
 def inputs_of(data: PreparedData) -> Inputs:
     """The columns that models read."""
-    return Inputs(data.n_dense, data.vocabulary_sizes)
+    return Inputs(data.n_dense, data.vocabulary_sizes, data.slots)
 
 
 def some_rows(split: Split, rows: int | None, seed: int) -> Split:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from nasrec.errors import DataError, DivergenceError
 from nasrec.train.config import LoopConfig
@@ -25,7 +25,7 @@ from nasrec.train.metrics import to_device
 from nasrec.train.optim import Optimizer, clip_grad_norm, learning_rate
 
 if TYPE_CHECKING:
-    from nasrec.data import Split
+    from nasrec.data import Batch, Split
 
 # One stream of random numbers for each use, so that none depends on how much another has drawn.
 SHUFFLE_STREAM, DROPOUT_STREAM, PATH_STREAM = 1, 2, 3
@@ -74,6 +74,14 @@ def steps_per_epoch(split: Split, config: LoopConfig) -> int:
     if not batches:
         raise DataError("there are no training rows", mend="give a larger click log")
     return batches
+
+
+def weighted_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean log loss of a batch, each row counted by its weight."""
+    if batch.weights is None:
+        return F.binary_cross_entropy_with_logits(logits, batch.labels)
+    losses = F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")
+    return (losses * batch.weights).sum() / batch.weights.sum()
 
 
 def train_steps(
@@ -131,9 +139,7 @@ def _steps(
             network = network_for(done)
             named = list(network.named_parameters())
             batch = to_device(batch, named[0][1].device)
-            loss = F.binary_cross_entropy_with_logits(
-                network(batch.dense, batch.sparse), batch.labels
-            )
+            loss = weighted_loss(network(batch.dense, batch.sparse), batch)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = math.nan
             if config.clip_norm is not None:
