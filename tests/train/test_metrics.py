@@ -47,6 +47,20 @@ def test_large_float32_tensors_against_sklearn() -> None:
     assert log_loss(logits, labels) == pytest.approx(sk.log_loss(labels.numpy(), p), rel=1e-9)
 
 
+def test_a_weight_counts_a_row_as_so_many() -> None:
+    gen = np.random.default_rng(0)
+    logits = gen.integers(-3, 4, 400).astype(float)
+    labels, weights = gen.integers(0, 2, 400), gen.integers(1, 4, 400)
+    again = np.repeat(np.arange(400), weights)
+    assert log_loss(logits, labels, weights) == pytest.approx(
+        log_loss(logits[again], labels[again])
+    )
+    assert auc(logits, labels, weights) == pytest.approx(auc(logits[again], labels[again]))
+    w = gen.random(400)
+    expected = sk.roc_auc_score(labels, logits, sample_weight=w)
+    assert auc(logits, labels, w) == pytest.approx(expected, abs=1e-12)
+
+
 def test_extreme_logits() -> None:
     assert log_loss([1000.0, -1000.0], [1, 0]) == 0.0
     assert log_loss([1000.0, -1000.0], [0, 1]) == 1000.0

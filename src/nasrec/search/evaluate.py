@@ -82,9 +82,15 @@ class LastLayer:
         """(b,) logits."""
         return torch.addmv(self.bias, features_bH, self.weight)
 
-    def step(self, features_bH: Tensor, labels_b: Tensor, lr: float) -> None:
+    def step(
+        self, features_bH: Tensor, labels_b: Tensor, lr: float, weights_b: Tensor | None = None
+    ) -> None:
         """One step on a mini-batch."""
-        error_b = self.logits(features_bH).sigmoid_().sub_(labels_b).div_(len(labels_b))
+        error_b = self.logits(features_bH).sigmoid_().sub_(labels_b)
+        if weights_b is None:
+            error_b.div_(len(labels_b))
+        else:
+            error_b.mul_(weights_b).div_(weights_b.sum())
         grads = torch.mv(features_bH.t(), error_b), error_b.sum(0, keepdim=True)
         for value, grad, total in zip((self.weight, self.bias), grads, self._sums, strict=True):
             total.addcmul_(grad, grad)
@@ -148,23 +154,24 @@ class Scorer:
             self._finetune(network, layer)
             logits = [layer.logits(x) for x, _ in self._features(network, self.valid)]
             found = torch.cat(logits)
-        return Score(log_loss(found, self.valid.labels), auc(found, self.valid.labels), len(found))
+        y, w = self.valid.labels, self.valid.weights
+        return Score(log_loss(found, y, w), auc(found, y, w), len(found))
 
     __call__ = score
 
     def _features(
         self, network: NASRecNet, rows: Batch, multiple: int = 1
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features (b, H) and labels (b,), block by block.
+    ) -> Iterator[tuple[Tensor, Batch]]:
+        """Features (b, H) and their rows, block by block.
 
         Blocks have `batch_size` rows, rounded to a multiple of `multiple`.
         """
         device = network.head.bias.device
         size = max(1, self.config.batch_size // multiple) * multiple
         for low in range(0, len(rows.labels), size):
-            part = type(rows)(*(tensor[low : low + size] for tensor in rows))
+            part = type(rows)(*(t if t is None else t[low : low + size] for t in rows))
             part = to_device(part, device)
-            yield network.features(part.dense, part.sparse), part.labels
+            yield network.features(part.dense, part.sparse), part
 
     def _finetune(self, network: NASRecNet, layer: LastLayer) -> None:
         if self.finetune is None:
@@ -174,20 +181,22 @@ class Scorer:
         passes = math.ceil(steps / (rows // b))
         bytes_needed = rows * layer.weight.numel() * layer.weight.element_size()
         keep = passes > 1 and bytes_needed <= self.config.cache_mb * 2**20
-        blocks: list[tuple[Tensor, Tensor]] = []
+        blocks: list[tuple[Tensor, Batch]] = []
         done = 0
         schedule = SCHEDULES[self.config.schedule]
         for number in range(passes):
             cached = keep and number > 0
             fresh = self._features(network, self.finetune, multiple=b)
-            for features, labels in blocks if cached else fresh:
+            for features, part in blocks if cached else fresh:
                 if keep and not cached:
-                    blocks.append((features, labels))
-                for low in range(0, len(labels), b):
+                    blocks.append((features, part))
+                for low in range(0, len(part.labels), b):
                     if done == steps:
                         return
                     lr = schedule(done, steps, self.config.learning_rate, 0.0)
-                    layer.step(features[low : low + b], labels[low : low + b], lr)
+                    mini = slice(low, low + b)
+                    weights = None if part.weights is None else part.weights[mini]
+                    layer.step(features[mini], part.labels[mini], lr, weights)
                     done += 1
 
 

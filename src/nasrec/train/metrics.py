@@ -34,17 +34,30 @@ def _vector(values: Tensor | ArrayLike) -> NDArray[Any]:
     return array.reshape(-1)
 
 
-def log_loss(logits: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> float:
+def log_loss(
+    logits: Tensor | ArrayLike,
+    labels: Tensor | ArrayLike,
+    weights: Tensor | ArrayLike | None = None,
+) -> float:
     """Mean negative log likelihood (natural log) of 0/1 labels under logits, in float64.
 
     Computed from logits, so a confident model's loss neither overflows nor needs clipping.
-    NaN for no rows. Both arguments have shape (rows,).
+    NaN for no rows. All arguments have shape (rows,); without weights all rows count the same.
     """
     x, y = _vector(logits).astype(np.float64), _vector(labels)
     if x.shape != y.shape:
         raise ValueError(f"{x.size} logits for {y.size} labels")
     # -log sigmoid(x) for a click, -log sigmoid(-x) for none; log(e^0 + e^z) is stable for any z
-    return float(np.logaddexp(0.0, np.where(y > 0.5, -x, x)).mean()) if x.size else float("nan")
+    return _mean(np.logaddexp(0.0, np.where(y > 0.5, -x, x)), weights)
+
+
+def _mean(losses: NDArray[np.float64], weights: Tensor | ArrayLike | None) -> float:
+    if not losses.size:
+        return float("nan")
+    if weights is None:
+        return float(losses.mean())
+    w = _vector(weights).astype(np.float64)
+    return float((losses * w).sum() / w.sum())
 
 
 def log_loss_of_probabilities(
@@ -60,11 +73,16 @@ def log_loss_of_probabilities(
     return float(-np.log(np.where(y > 0.5, p, 1 - p)).mean()) if p.size else float("nan")
 
 
-def auc(scores: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> float:
+def auc(
+    scores: Tensor | ArrayLike,
+    labels: Tensor | ArrayLike,
+    weights: Tensor | ArrayLike | None = None,
+) -> float:
     """Area under the ROC curve, exact: ties count one half, and the sum is in integers.
 
     NaN where it is not defined: one class only, no rows, or a score that is NaN.
-    Both arguments have shape (rows,); any increasing function of the probability will do.
+    All arguments have shape (rows,); any increasing function of the probability will do. With
+    weights a row counts as so many, and the sum is in float64.
     """
     s = scores.detach() if isinstance(scores, Tensor) else torch.from_numpy(_vector(scores).copy())
     y = labels.detach() if isinstance(labels, Tensor) else torch.from_numpy(_vector(labels).copy())
@@ -74,26 +92,30 @@ def auc(scores: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> float:
     if not s.numel() or bool(torch.isnan(s).any()):
         return float("nan")
     s, order = torch.sort(s)  # torch's sort takes half the time of numpy's
-    clicks = (y[order] > 0.5).to(torch.int64)
+    if weights is None:
+        counts = torch.ones(len(y), dtype=torch.int64)
+    else:
+        counts = torch.from_numpy(_vector(weights).astype(np.float64))[order]
+    clicks = (y[order] > 0.5).to(counts.dtype) * counts
     ends = torch.cat((torch.nonzero(s[1:] != s[:-1])[:, 0], torch.tensor([s.numel() - 1])))
     positives = torch.cumsum(clicks, 0)[ends]  # at and below each group of ties
-    negatives = ends + 1 - positives
-    n_positive, n_negative = int(positives[-1]), int(negatives[-1])
+    negatives = torch.cumsum(counts, 0)[ends] - positives
+    n_positive, n_negative = positives[-1].item(), negatives[-1].item()
     if not n_positive or not n_negative:
         return float("nan")
-    zero = torch.zeros(1, dtype=torch.int64)
+    zero = torch.zeros(1, dtype=counts.dtype)
     below = torch.cat((zero, negatives[:-1]))
     here = torch.diff(positives, prepend=zero)
     # twice the Mann-Whitney U: a group's clicks beat all below and half of those beside them
-    twice_u = int((here * (below + negatives)).sum())
-    return twice_u / (2 * n_positive * n_negative)
+    twice_u = (here * (below + negatives)).sum().item()
+    return float(twice_u / (2 * n_positive * n_negative))
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device; itself when it is there already."""
     if device.type == "cpu":
         return batch
-    return type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
+    return type(batch)(*(t if t is None else t.to(device, non_blocking=True) for t in batch))
 
 
 def predict_logits(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Tensor:
@@ -121,4 +143,5 @@ def predict_logits(model: nn.Module, split: Split, batch_size: int = EVALUATION_
 def evaluate(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Metrics:
     """Log loss and AUC of a model on all rows of a split."""
     logits = predict_logits(model, split, batch_size)
-    return Metrics(log_loss(logits, split.labels), auc(logits, split.labels), len(split))
+    y, w = split.labels, split.weights
+    return Metrics(log_loss(logits, y, w), auc(logits, y, w), len(split))
