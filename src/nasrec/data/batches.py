@@ -179,11 +179,12 @@ class _Shuffled:
 
     def __init__(self, split: Split, shuffle: BlockShuffle) -> None:
         self.split, self.shuffle = split, shuffle
-        self.buffer, self.records, self.order = -1, np.empty(0, split.layout.dtype), np.empty(0)
+        self.buffer, self.records = -1, np.empty(0, split.layout.dtype)
+        self.order = np.empty(0, dtype=np.int64)
 
     def rows(self, first: int, end: int) -> Batch:
         """The rows at these places of the shuffled order."""
-        pieces = []
+        pieces: list[Records] = []
         while first < end or not pieces:
             buffer = first // self.shuffle.buffer
             stop = min(end, (buffer + 1) * self.shuffle.buffer)

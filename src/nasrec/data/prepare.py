@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from nasrec.data.dataset import PreparedData, stored_split
+from nasrec.data.dataset import PreparedData
 from nasrec.data.encode import ENCODER_FILE, Encoder
 from nasrec.data.fitting import fit
 from nasrec.data.formats import BadLine, BadRows, Chunk, Log, Source, format_of, open_log
@@ -183,9 +183,7 @@ def prepare(
 
     sample = log.sample()
     schema = _schema_for(sample, log, label, schema, format, ignore, min_count)
-    require_columns(
-        [c.name for c in schema.columns if c.role != "ignore"], log.columns, log.name
-    )
+    require_columns([c.name for c in schema.columns if c.role != "ignore"], log.columns, log.name)
     require_values(sample, [column.name for column in (*schema.dense, *schema.categorical)])
     warnings = find_leaks(_thinned(sample), schema)
     threads = threads or len(os.sched_getaffinity(0))
@@ -238,7 +236,9 @@ class _Run:
         lines."""
         began = time.perf_counter()
         parts = [self._stage(s, plan) for s, plan in zip(self.sources, self.plans, strict=True)]
-        self.rows = {s.role: sum(p.rows for p in found) for s, found in zip(self.sources, parts, strict=True)}
+        self.rows = {
+            s.role: sum(p.rows for p in found) for s, found in zip(self.sources, parts, strict=True)
+        }
         bad = [line for found in parts for part in found for line in part.bad]
         self._tell_bad(bad)
         self.tell(f"read {sum(self.rows.values()):,} rows in {time.perf_counter() - began:.1f} s")
@@ -255,17 +255,11 @@ class _Run:
         layout = Layout.of(
             len(encoder.dense), encoder.vocabulary_sizes, encoder.slots, self._weighted
         )
-        write_records(
-            all_parts, codes, self.plans[0], encoder, layout, result, self.threads
-        )
+        write_records(all_parts, codes, self.plans[0], encoder, layout, result, self.threads)
         with written_aside(result / "schema.yaml") as aside:
             self.schema.save(aside)
         counts = np.sum([np.bincount(c, minlength=len(SPLITS)) for c in codes], axis=0)
-        splits = [
-            stored_split(result, name, int(rows), layout, 0.0)
-            for name, rows in zip(SPLITS, counts, strict=True)
-        ]
-        clicks, found = clicks_and_warnings(splits, self.plans[0], encoder, self.threads)
+        clicks, found = clicks_and_warnings(result, counts.tolist(), layout, encoder, self.threads)
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -273,7 +267,9 @@ class _Run:
             "vocabulary_sizes": list(encoder.vocabulary_sizes),
             "slots": list(encoder.slots),
             "weighted": layout.weighted,
-            "record": [list(entry[:2]) + [list(s) for s in entry[2:]] for entry in layout.dtype.descr],
+            "record": [
+                list(entry[:2]) + [list(s) for s in entry[2:]] for entry in layout.dtype.descr
+            ],
             "splits": {
                 name: {
                     "rows": int(rows),
@@ -317,9 +313,11 @@ class _Run:
         return parts
 
     def _require_space(self, source: _Source, part: Part) -> None:
-        """Say how much disk is needed, from what the first chunk needed; stop if it is not there."""
+        """Say how much disk is needed, judging by the first chunk; stop if it is not there."""
         rows = _estimated_rows(source.log, part)
-        sizes = tuple(2**32 if c.hash_size is None else c.hash_size for c in self.schema.categorical)
+        sizes = tuple(
+            2**32 if c.hash_size is None else c.hash_size for c in self.schema.categorical
+        )
         slots = tuple(column.slots for column in self.schema.categorical)
         record = Layout.of(len(self.schema.dense), sizes, slots, self._weighted).dtype.itemsize
         needed = int(rows * (part.bytes / max(1, part.rows) + record))
@@ -389,17 +387,13 @@ def _bad_rows(name: str) -> BadRows:
     return cast(BadRows, name)
 
 
-def _check_settings(
-    min_count: int | None, seed: int, memory: int, threads: int | None
-) -> None:
+def _check_settings(min_count: int | None, seed: int, memory: int, threads: int | None) -> None:
     if min_count is not None and min_count < 1:
         raise ConfigError(f"min_count {min_count} is below 1", mend="choose 1 or more")
     if seed < 0:
         raise ConfigError(f"seed {seed} is below 0", mend="choose 0 or more")
     if memory < LEAST_MEMORY:
-        raise ConfigError(
-            f"{size(memory)} of memory are too little", mend="allow 256 MiB or more"
-        )
+        raise ConfigError(f"{size(memory)} of memory are too little", mend="allow 256 MiB or more")
     if threads is not None and threads < 1:
         raise ConfigError(f"{threads} threads", mend="choose 1 or more")
 
@@ -514,6 +508,4 @@ def _finish(result: Path, manifest: dict[str, Any], bad: Sequence[BadLine]) -> N
         for name, entry in files.items()
         if name not in ("schema.yaml", QUARANTINE)
     }
-    write_manifest(
-        result, {**manifest, "files": files, "fingerprint": sha256(canonical(seen))}
-    )
+    write_manifest(result, {**manifest, "files": files, "fingerprint": sha256(canonical(seen))})

@@ -162,8 +162,8 @@ class Scorer:
         device = network.head.bias.device
         size = max(1, self.config.batch_size // multiple) * multiple
         for low in range(0, len(rows.labels), size):
-            part = type(rows)(*(tensor[low : low + size] for tensor in rows))
-            part = to_device(part, device)
+            cut = (None if t is None else t[low : low + size] for t in rows)
+            part = to_device(type(rows)(*cut), device)  # type: ignore[arg-type]
             yield network.features(part.dense, part.sparse), part.labels
 
     def _finetune(self, network: NASRecNet, layer: LastLayer) -> None:

@@ -93,7 +93,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device; itself when it is there already."""
     if device.type == "cpu":
         return batch
-    return type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
+    moved = (None if t is None else t.to(device, non_blocking=True) for t in batch)
+    return type(batch)(*moved)  # type: ignore[arg-type]
 
 
 def predict_logits(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Tensor:
