@@ -256,10 +256,11 @@ class TextReader:
         if rows > 0:
             # The parser refuses a row with too many fields only if it is asked for all of them.
             few = 2 * len(self.needed(columns).intersection(names)) < len(names)
+            simple = text.isascii() and not (self.quoted and b'"' in text)
             try:
                 if not few:
                     frame = self._parse(text, names, names)
-                elif is_even(text, self.separator, len(names)):
+                elif simple and is_even(text, self.separator, len(names)):
                     frame = self._parse(text, names, columns)
                 else:
                     frame = pl.DataFrame()
