@@ -143,6 +143,12 @@ def test_kdd_without_profiles_or_with_wrong_counts(kdd):
         frame_of(open_log(path, "kdd"))
 
 
+def test_quotes_mean_nothing_in_raw_text(tmp_path):
+    path = tmp_path / "log.tsv"
+    path.write_text('y\tq\n1\t5" screen\n0\t"\n')
+    assert frame_of(open_log(path, "tsv_raw")).rows() == [("1", '5" screen'), ("0", '"')]
+
+
 def test_libfm(tmp_path):
     ids = RNG.integers(0, 5000, (40, 3))
     labels = RNG.choice(["1", "-1"], 40)

@@ -30,7 +30,7 @@ from nasrec.data.formats import BadLine, BadRows, Chunk, Log, Source, format_of,
 from nasrec.data.formats.log import require_columns
 from nasrec.data.infer import infer_columns, require_values
 from nasrec.data.layout import Layout
-from nasrec.data.leaks import find_leaks
+from nasrec.data.leaks import find_leaks, split_warnings
 from nasrec.data.protocols import protocol as find_protocol
 from nasrec.data.records import clicks_and_warnings, codes_of_parts, write_records
 from nasrec.data.schema import DEFAULT_MIN_COUNT, Schema
@@ -185,7 +185,7 @@ def prepare(
     schema = _schema_for(sample, log, label, schema, format, ignore, min_count)
     require_columns([c.name for c in schema.columns if c.role != "ignore"], log.columns, log.name)
     require_values(sample, [column.name for column in (*schema.dense, *schema.categorical)])
-    warnings = find_leaks(_thinned(sample), schema)
+    warnings = [*find_leaks(_thinned(sample), schema), *split_warnings(schema, spec)]
     threads = threads or len(os.sched_getaffinity(0))
     chunk_bytes = int(np.clip(memory // (EXPANSION * (threads + 2)), *CHUNK_BYTES))
     state = _state(sources)
