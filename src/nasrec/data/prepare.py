@@ -355,7 +355,8 @@ class _Run:
 
     def _tell_bad(self, bad: Sequence[BadLine]) -> None:
         if bad:
-            self.tell(f"{len(bad):,} bad rows are left out, the first of them:")
+            many = "bad rows are" if len(bad) > 1 else "bad row is"
+            self.tell(f"{len(bad):,} {many} left out, the first of them:")
             for line in bad[:SHOWN]:
                 self.tell(f"  {_told(line)}")
 
