@@ -373,7 +373,7 @@ def _estimated_rows(log: Log, first: Part) -> float:
         return float(
             sum(pl.scan_parquet(f, glob=False).select(pl.len()).collect().item() for f in log.files)
         )
-    if first.next is None or first.next.file:
+    if first.next is None or first.next.file or not first.next.offset:
         return max(1, first.rows) * len(log.files)
     # Compressed text is about a third as long as the text.
     packed = any(file.suffix in (".gz", ".zst") for file in log.files)
