@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import real_data
+from benchmarks import prepare, read, real_data
 
-BENCHMARKS = {"real-data": real_data.main}
+BENCHMARKS = {"prepare": prepare.main, "read": read.main, "real-data": real_data.main}
 
 
 def main() -> int:

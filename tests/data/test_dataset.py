@@ -13,9 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec.data import Batch, PreparedData, SyntheticLog, prepare
+from nasrec.data import Batch, PreparedData, SyntheticLog, prepare, store
 from nasrec.data import dataset as module
-from nasrec.data import store
 from nasrec.errors import ConfigError, DataError
 
 ROWS = 1003

@@ -126,6 +126,16 @@ def test_rows_and_bad_lines_as_a_plain_loop_finds_them(tmp_path_factory, pieces,
         assert rows_of(open_log(path), one) == (rows, places, [])
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from([*PIECES, b"1,2,3,4\n", b",,,"]), max_size=30))
+def test_few_columns_are_those_of_all(tmp_path_factory, pieces):
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    log = open_log(write(path, b"p,q,r,s\n1,2,3,4\n" + b"".join(pieces)), bad_rows="skip")
+    few = open_log(path, columns=["r"], bad_rows="skip")
+    rows, places, bad = rows_of(log)
+    assert rows_of(few) == ([(row[2],) for row in rows], places, bad)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.lists(st.text('ab,"\n\r é1', max_size=4), min_size=2, max_size=2), min_size=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,12 @@ def test_kdd_without_profiles_or_with_wrong_counts(kdd):
         frame_of(open_log(path, "kdd"))
 
 
+def test_quotes_mean_nothing_in_raw_text(tmp_path):
+    path = tmp_path / "log.tsv"
+    path.write_text('y\tq\n1\t5" screen\n0\t"\n')
+    assert frame_of(open_log(path, "tsv_raw")).rows() == [("1", '5" screen'), ("0", '"')]
+
+
 def test_libfm(tmp_path):
     ids = RNG.integers(0, 5000, (40, 3))
     labels = RNG.choice(["1", "-1"], 40)
@@ -186,3 +193,24 @@ def test_every_fixed_schema_names_columns_that_its_reader_gives(name, tmp_path):
         ",".join(c.name for c in schema.columns) + "\n1\n" if name == "avazu" else "1\n"
     )
     assert {c.name for c in schema.columns} <= set(FORMATS[name].reader.columns(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "separator"),
+    [("criteo_kaggle/train.txt", "criteo", "\t"), ("avazu/train.csv", "avazu", ",")],
+)
+def test_real_logs_as_a_plain_loop_reads_them(real_data, name, format, separator):
+    path = real_data / name
+    if not path.is_file():
+        pytest.skip(f"no real data: {path} is not there")
+    lines = path.read_text().splitlines()
+    want = [tuple(field or None for field in line.split(separator)) for line in lines]
+    log = open_log(path, format)
+    frame = frame_of(log, 200_000)
+    if format == "avazu":
+        assert frame.columns[:-2] == list(want.pop(0))
+        moments = [datetime.strptime(row[2], "%y%m%d%H") for row in want]
+        assert frame["weekday"].to_list() == [str(moment.isoweekday()) for moment in moments]
+        assert frame["hour_of_day"].to_list() == [f"{moment.hour:02}" for moment in moments]
+        frame = frame.drop("weekday", "hour_of_day")
+    assert frame.rows() == want

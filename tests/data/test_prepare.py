@@ -529,3 +529,22 @@ def test_a_log_that_changes_meanwhile(path, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="the log was changed while it was read"):
         prepare(path, tmp_path / "out", label="label")
     assert only(tmp_path) == ["log.csv"]
+
+
+def test_vocabularies_do_not_depend_on_ranges(path, tmp_path, in_pieces, monkeypatch):
+    prepare(path, tmp_path / "whole", label="label")
+    monkeypatch.setattr(import_module("nasrec.data.fitting"), "RANGE", 2)
+    prepare(path, tmp_path / "ranges", label="label")
+    assert contents(tmp_path / "ranges") == contents(tmp_path / "whole")
+
+
+def test_caps_and_a_value_of_a_megabyte(tmp_path):
+    values = ["x" * (1 << 20)] * 6 + ["b"] * 9 + ["a"] * 9 + ["c"] * 12
+    frame = pl.DataFrame({"label": [0, 1, 0, 1, 0, 1] * 6, "c": values})
+    column = Column(name="c", role="categorical", cap=2)
+    schema = Schema(columns=(Column(name="label", role="label"), column))
+    data = prepare(frame, tmp_path / "out", schema=schema)
+    assert data.vocabulary_sizes == (3,)
+    longer = Schema(columns=(schema.columns[0], column.model_copy(update={"cap": None})))
+    other = prepare(frame, tmp_path / "longer", schema=longer)
+    assert max(map(len, other.encoder.categorical[0].values)) == 1 << 20

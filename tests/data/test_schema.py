@@ -100,6 +100,12 @@ def test_nested_and_binary_values_are_ignored():
     assert infer_one(pl.Series([b"1"] * 50)).role == "ignore"
 
 
+def test_a_number_that_turns_to_text_late_stays_a_number():
+    values = [*map(str, RNG.normal(size=ROWS - 1)), "abc"]
+    column = infer_one(values)
+    assert (column.role, "though 'abc' is none" in column.reason) == ("dense", True)
+
+
 def test_a_few_words_among_numbers_are_told():
     column = infer_one([*map(str, range(40)), "n/k", "n/k"] * 10)
     assert column.role == "categorical"

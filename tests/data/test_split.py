@@ -49,10 +49,11 @@ def test_random_is_exact_in_each_class_and_as_sorting_the_keys_gives(
     except DataError:
         return
     keys = np.random.PCG64(seed).random_raw(rows)
-    shares = np.cumsum([fractions[part] for part in parts])
+    chosen = [fractions[part] for part in parts]
+    shares = np.cumsum(chosen if parts == ALL else [share / sum(chosen) for share in chosen])
     for label in (0, 1):
         of_class = np.flatnonzero(labels == label)
-        ends = np.round(shares / shares[-1] * len(of_class)).astype(int)
+        ends = np.round(shares * len(of_class)).astype(int)
         order = of_class[np.argsort(keys[of_class], kind="stable")]
         for part, piece in zip(parts, np.split(order, ends[:-1]), strict=True):
             assert (codes[piece] == part).all()

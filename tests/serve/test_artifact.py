@@ -205,6 +205,6 @@ def test_a_tensor_of_another_shape(model):
 
 def test_no_part_of_the_folder_is_a_pickle(model):
     names = {file.suffix for file in model.iterdir()}
-    assert names == {".json", ".yaml", ".safetensors"}
+    assert names == {".json", ".yaml", ".safetensors", ".parquet"}
     shutil.copytree(model, model.parent / "copy")
     assert load_model(model.parent / "copy").architecture is not None

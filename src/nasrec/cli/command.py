@@ -31,7 +31,7 @@ SchemaFile = Annotated[
 ]
 Format = Annotated[
     str | None,
-    typer.Option(help="csv, tsv, parquet or criteo; by the file's extension if left out."),
+    typer.Option(help="Such as csv, parquet, criteo or avazu; by the extension if left out."),
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads to compute with; all cores if left out.")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec.data.layout import Batch, Layout, Records
+from nasrec.data.layout import Batch, Layout, Records, joined
 from nasrec.data.shuffle import BLOCK, BUFFER, BlockShuffle
 from nasrec.errors import ConfigError, DataError
 
@@ -86,7 +86,7 @@ class Split:
             start, first = min(stop, end), first + 1
         if len(pieces) == 1:
             return pieces[0]
-        return np.concatenate(pieces) if pieces else np.empty(0, dtype=self.layout.dtype)
+        return joined(pieces, np.empty(sum(map(len, pieces)), dtype=self.layout.dtype))
 
     def rows(self, start: int, stop: int) -> Batch:
         """Rows `start` to `stop` (excluded, cut at the end) in the order of the file."""
@@ -179,17 +179,22 @@ class _Shuffled:
 
     def __init__(self, split: Split, shuffle: BlockShuffle) -> None:
         self.split, self.shuffle = split, shuffle
-        self.buffer, self.records, self.order = -1, np.empty(0, split.layout.dtype), np.empty(0)
+        self.buffer, self.records = -1, np.empty(0, split.layout.dtype)
+        self.order = np.empty(0, dtype=np.int64)
+        rows = shuffle.buffer if shuffle.buffers > 1 else 0
+        self._room = np.empty(rows, split.layout.dtype)
 
     def rows(self, first: int, end: int) -> Batch:
         """The rows at these places of the shuffled order."""
-        pieces = []
+        pieces: list[Records] = []
         while first < end or not pieces:
             buffer = first // self.shuffle.buffer
             stop = min(end, (buffer + 1) * self.shuffle.buffer)
             pieces.append(self._take(buffer, first, stop))
             first = stop
-        return self.split.layout.batch(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+        if len(pieces) > 1:
+            pieces = [joined(pieces, np.empty(sum(map(len, pieces)), self.split.layout.dtype))]
+        return self.split.layout.batch(pieces[0])
 
     def _take(self, buffer: int, first: int, stop: int) -> Records:
         if first == stop:
@@ -197,7 +202,10 @@ class _Shuffled:
         if buffer != self.buffer:
             self.buffer, self.order = buffer, self.shuffle.order(buffer)
             pieces = [self.split.records(low, high) for low, high in self.shuffle.pieces(buffer)]
-            self.records = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+            if self.shuffle.buffers == 1:
+                self.records = pieces[0]
+            else:
+                self.records = joined(pieces, self._room)
         begin = buffer * self.shuffle.buffer
         return self.records.take(self.order[first - begin : stop - begin])
 

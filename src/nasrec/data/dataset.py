@@ -23,7 +23,7 @@ from nasrec.data.store import (
 )
 from nasrec.errors import DataError
 
-__all__ = ["Batch", "PreparedData", "Split", "sha256", "sha256_of_file", "canonical"]
+__all__ = ["Batch", "PreparedData", "Split", "canonical", "sha256", "sha256_of_file"]
 
 SPLITS = ("train", "valid", "test")
 CHECK_AT_OPEN = 2**22
@@ -105,17 +105,17 @@ class PreparedData:
         """
         verify_checksums(self.path, self.manifest)
         for split in (self.train, self.valid, self.test):
-            at, clicks = 0, 0
+            clicks = 0
             for name, rows in shards_of(split.name, len(split), self.layout):
-                for start in range(at, at + rows, CHECKED_ROWS):
-                    records = split.records(start, min(start + CHECKED_ROWS, at + rows))
+                shard = Split.stored(split.name, self.layout, [(self.path / name, rows)], 0.0)
+                for start in range(0, rows, CHECKED_ROWS):
+                    records = shard.records(start, start + CHECKED_ROWS)
                     self._check_ids(self.layout.sparse(records), self.path / name)
                     clicks += int(records["label"].sum())
                     if records["label"].max() > 1:
                         raise DataError(
                             "a label is not 0 or 1", where=str(self.path / name), mend=AGAIN
                         )
-                at += rows
             if clicks != self.manifest["splits"][split.name]["clicks"]:
                 raise DataError(
                     f"split {split.name} has {clicks} clicks, and the manifest says "

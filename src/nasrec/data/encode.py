@@ -20,7 +20,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -66,10 +66,8 @@ class DenseEncoder:
         if self.transform == "log1p":
             # The larger of the two where both are numbers, else the one that is.
             return np.log1p(np.fmax(numbers, 0.0)).astype(np.float32)
-        if self.transform == "standardize":
-            encoded = (numbers - self.mean) / self.std
-        else:
-            encoded = numbers
+        fitted = self.transform == "standardize"
+        encoded = (numbers - self.mean) / self.std if fitted else numbers
         # A new row may lie so far out that its standardised value is beyond 32 bits.
         return np.nan_to_num(np.clip(encoded, -LARGEST, LARGEST), nan=0.0).astype(np.float32)
 
@@ -232,7 +230,7 @@ class Encoder:
         dense, categorical = [], []
         for column in schema.dense:
             number = DenseEncoder(column.name, column.transform or "none")
-            dense.append(fit_dense(number, lambda n=number: iter([n.numbers(rows)])))  # type: ignore[misc]
+            dense.append(fit_dense(number, partial(_once, number, rows)))
         for column in schema.categorical:
             plain = CategoricalEncoder.of(column)
             if not plain.hashed:
@@ -331,6 +329,10 @@ class Encoder:
             ) from error
         except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise DataError("the encoder is damaged", where=str(path), mend=mend) from error
+
+
+def _once(column: DenseEncoder, rows: Rows) -> Iterator[NDArray[np.float64]]:
+    yield column.numbers(rows)
 
 
 def _as_rows(data: pl.DataFrame | Rows) -> Rows:

@@ -8,6 +8,7 @@ are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,7 @@ def fit(
         for part, rows in zip(parts, train, strict=True):
             yield part.column(f"dense{column}")[rows]
 
-    dense = [
-        fit_dense(number, lambda i=i: numbers(i))  # type: ignore[misc]
-        for i, number in enumerate(plan.dense)
-    ]
+    dense = [fit_dense(number, partial(numbers, i)) for i, number in enumerate(plan.dense)]
     folder.mkdir(exist_ok=True)
 
     def learn(number: int, column: Column, slot: int) -> CategoricalEncoder:
@@ -61,7 +59,7 @@ def fit(
 
     slots = np.cumsum([0, *(column.slots for column in plan.schema.categorical)]).tolist()
     jobs = (
-        lambda i=i, c=c, s=s: learn(i, c, s)  # type: ignore[misc]
+        partial(learn, i, c, s)
         for i, (c, s) in enumerate(zip(plan.schema.categorical, slots, strict=False))
     )
     return Encoder(dense, list(in_order(jobs, threads)))
@@ -104,10 +102,10 @@ def _counts(
         # Which value of which part has each hash; any will do, as they are the same text.
         sizes = np.array([s.stop - s.start for s in pieces])
         local = order[first[kept]]
-        part = np.searchsorted(np.cumsum(sizes), local, side="right")
+        of = np.searchsorted(np.cumsum(sizes), local, side="right")
         before = np.cumsum(sizes) - sizes
         starts = np.array([s.start for s in pieces])
-        found.append((begins[part] + starts[part] + local - before[part], total[kept]))
+        found.append((begins[of] + starts[of] + local - before[of], total[kept]))
     places = np.concatenate([f[0] for f in found]) if found else np.empty(0, np.int64)
     counts = np.concatenate([f[1] for f in found]) if found else np.empty(0, np.int64)
     order = np.argsort(places)

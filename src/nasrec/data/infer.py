@@ -29,6 +29,8 @@ from nasrec.errors import DataError
 
 FEW = 20
 """Integers with no more distinct values than this are levels, whatever they mean."""
+ODD = 1e-3
+"""Share of texts up to which measured numbers stay numbers: preparing says where the texts are."""
 EPOCH = (631_152_000, 4_102_444_800)
 """Seconds since 1970 that mean a moment of a log: from 1990 to 2100."""
 SEPARATORS = ("|", ";", ",", " ")
@@ -175,7 +177,12 @@ def _column(sample: Chunk, name: str, min_count: int) -> Column:
     nearly_unique = present >= MIN_ROWS_FOR_UNIQUE and distinct >= UNIQUE * present
     numbers, wrong = parse_numbers(series)
     share = int(wrong.sum()) / present
-    # One value that is no number makes a text: to say otherwise is for a person.
+    if 0 < share <= ODD:
+        column = _numeric(name, numbers.drop_nulls(), nearly_unique, many, min_count)
+        if column.role == "dense":
+            odd = _short(series.filter(wrong)[0])
+            reason = f"{column.reason}, though {odd} is none"
+            return column.model_copy(update={"reason": reason})
     if share or series.dtype == pl.Boolean:
         if several := _separated(texts, min_count):
             return several

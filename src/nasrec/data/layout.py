@@ -8,6 +8,8 @@ because shuffled reading then touches one place in memory a row, not one a colum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -33,6 +35,22 @@ class Batch(NamedTuple):
     sparse: Tensor
     labels: Tensor
     weights: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with each of its tensors changed."""
+        weights = None if self.weights is None else change(self.weights)
+        return Batch(change(self.dense), change(self.sparse), change(self.labels), weights)
+
+
+def joined(pieces: Sequence[Records], out: Records) -> Records:
+    """The pieces one after the other in the front of `out`, copied as bytes: NumPy joins arrays
+    of records field by field, which takes ten times as long."""
+    width, at = out.dtype.itemsize, 0
+    whole = out.view(np.uint8)
+    for piece in pieces:
+        whole[at * width : (at + len(piece)) * width] = piece.view(np.uint8)
+        at += len(piece)
+    return out[:at]
 
 
 def id_type(largest: int) -> np.dtype[Any]:

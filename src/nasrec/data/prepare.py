@@ -23,14 +23,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from nasrec.data.dataset import PreparedData, stored_split
+from nasrec.data.dataset import PreparedData
 from nasrec.data.encode import ENCODER_FILE, Encoder
 from nasrec.data.fitting import fit
 from nasrec.data.formats import BadLine, BadRows, Chunk, Log, Source, format_of, open_log
 from nasrec.data.formats.log import require_columns
 from nasrec.data.infer import infer_columns, require_values
 from nasrec.data.layout import Layout
-from nasrec.data.leaks import find_leaks
+from nasrec.data.leaks import find_leaks, split_warnings
 from nasrec.data.protocols import protocol as find_protocol
 from nasrec.data.records import clicks_and_warnings, codes_of_parts, write_records
 from nasrec.data.schema import DEFAULT_MIN_COUNT, Schema
@@ -185,7 +185,7 @@ def prepare(
     schema = _schema_for(sample, log, label, schema, format, ignore, min_count)
     require_columns([c.name for c in schema.columns if c.role != "ignore"], log.columns, log.name)
     require_values(sample, [column.name for column in (*schema.dense, *schema.categorical)])
-    warnings = find_leaks(_thinned(sample), schema)
+    warnings = [*find_leaks(_thinned(sample), schema), *split_warnings(schema, spec)]
     threads = threads or len(os.sched_getaffinity(0))
     chunk_bytes = int(np.clip(memory // (EXPANSION * (threads + 2)), *CHUNK_BYTES))
     state = _state(sources)
@@ -259,11 +259,7 @@ class _Run:
         with written_aside(result / "schema.yaml") as aside:
             self.schema.save(aside)
         counts = np.sum([np.bincount(c, minlength=len(SPLITS)) for c in codes], axis=0)
-        splits = [
-            stored_split(result, name, int(rows), layout, 0.0)
-            for name, rows in zip(SPLITS, counts, strict=True)
-        ]
-        clicks, found = clicks_and_warnings(splits, self.plans[0], encoder, self.threads)
+        clicks, found = clicks_and_warnings(result, counts.tolist(), layout, encoder, self.threads)
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -317,7 +313,7 @@ class _Run:
         return parts
 
     def _require_space(self, source: _Source, part: Part) -> None:
-        """Say how much disk is needed, from what the first chunk needed; stop if it is not there."""
+        """Say how much disk is needed, judging by the first chunk; stop if it is not there."""
         rows = _estimated_rows(source.log, part)
         sizes = tuple(
             2**32 if c.hash_size is None else c.hash_size for c in self.schema.categorical
@@ -359,7 +355,8 @@ class _Run:
 
     def _tell_bad(self, bad: Sequence[BadLine]) -> None:
         if bad:
-            self.tell(f"{len(bad):,} bad rows are left out, the first of them:")
+            many = "bad rows are" if len(bad) > 1 else "bad row is"
+            self.tell(f"{len(bad):,} {many} left out, the first of them:")
             for line in bad[:SHOWN]:
                 self.tell(f"  {_told(line)}")
 
@@ -376,7 +373,7 @@ def _estimated_rows(log: Log, first: Part) -> float:
         return float(
             sum(pl.scan_parquet(f, glob=False).select(pl.len()).collect().item() for f in log.files)
         )
-    if first.next is None or first.next.file:
+    if first.next is None or first.next.file or not first.next.offset:
         return max(1, first.rows) * len(log.files)
     # Compressed text is about a third as long as the text.
     packed = any(file.suffix in (".gz", ".zst") for file in log.files)

@@ -16,7 +16,7 @@ from nasrec.data.layout import Layout, Records, id_type
 from nasrec.data.leaks import RowWatch, drift_warnings, row_factors
 from nasrec.data.split import SPLITS, Codes, mixed
 from nasrec.data.staging import Part, Plan, in_order
-from nasrec.data.store import ShardWriter
+from nasrec.data.store import ShardWriter, shards_of
 
 BLOCK = 1 << 13
 """Rows encoded at a time: their records stay near the processor while columns come and go."""
@@ -88,33 +88,43 @@ def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Rec
 
 
 def clicks_and_warnings(
-    splits: Sequence[Split], plan: Plan, encoder: Encoder, threads: int
+    folder: Path, rows: Sequence[int], layout: Layout, encoder: Encoder, threads: int
 ) -> tuple[list[int], list[str]]:
-    """The clicks of each split, and what in their rows is suspicious."""
-    clicks, watch = np.zeros(len(splits), np.int64), RowWatch()
-    unknown = np.zeros((len(splits), len(encoder.categorical)), np.int64)
-    first = np.cumsum([0, *encoder.slots])[:-1]
+    """The clicks of each split, and what in their rows is suspicious.
 
-    factors = row_factors(splits[0].layout.dtype.itemsize // 4)
+    Args:
+        folder: has the shards.
+        rows: of each split.
+        layout: of the records.
+        encoder: has written them.
+        threads: pieces looked at at once.
+    """
+    clicks, watch = np.zeros(len(SPLITS), np.int64), RowWatch()
+    unknown = np.zeros((len(SPLITS), len(encoder.categorical)), np.int64)
+    first = np.cumsum([0, *encoder.slots])[:-1]
+    factors = row_factors(layout.dtype.itemsize // 4)
 
     def look(split: Split, start: int) -> tuple[int, NDArray[np.int64], NDArray[np.uint64]]:
         records = split.records(start, start + LOOKED_AT).copy()
-        ids = split.layout.sparse(records)[:, first]
+        ids = layout.sparse(records)[:, first]
         found = int(records["label"].sum())
         records["label"] = 0
         words = records.view("<u4").reshape(len(records), -1)
         return found, np.count_nonzero(ids == 0, axis=0), words.astype(np.uint64) @ factors
 
-    for code, split in enumerate(splits):
-        jobs = (partial(look, split, start) for start in range(0, len(split), LOOKED_AT))
-        for found, missing, sums in in_order(iter(jobs), threads):
-            clicks[code] += found
-            unknown[code] += missing
-            watch.add_hashes(mixed(sums), np.full(len(sums), code, np.uint8))
+    for code, name in enumerate(SPLITS):
+        for file, count in shards_of(name, rows[code], layout):
+            # One shard at a time, as what is mapped into memory counts as memory used.
+            shard = Split.stored(name, layout, [(folder / file, count)], 0.0)
+            jobs = (partial(look, shard, start) for start in range(0, count, LOOKED_AT))
+            for found, missing, sums in in_order(iter(jobs), threads):
+                clicks[code] += found
+                unknown[code] += missing
+                watch.add_hashes(mixed(sums), np.full(len(sums), code, np.uint8))
     unknown[:, [category.hashed for category in encoder.categorical]] = -1
     names = [category.name for category in encoder.categorical]
-    rows = np.array([len(split) for split in splits])
-    return clicks.tolist(), [*drift_warnings(names, unknown, rows, clicks), *watch.warnings()]
+    drifts = drift_warnings(names, unknown, np.array(rows), clicks)
+    return clicks.tolist(), [*drifts, *watch.warnings()]
 
 
 def codes_of_parts(parts: Sequence[Part], codes: Codes) -> Iterator[Codes]:

@@ -52,7 +52,7 @@ class BlockShuffle:
     def _blocks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The blocks in their random order, and where in the sequence each begins and ends."""
         count = -(-self.rows // self.block)
-        order = self._generator(0).permutation(count)
+        order = self._permutation(count, 0)
         sizes = np.full(count, self.block, dtype=np.int64)
         sizes[order == count - 1] = self.rows - (count - 1) * self.block
         return order, np.concatenate([[0], np.cumsum(sizes)])
@@ -76,7 +76,9 @@ class BlockShuffle:
         rows = min((buffer + 1) * self.buffer, self.rows) - buffer * self.buffer
         if self.buffers == 1:
             return np.random.Generator(np.random.PCG64(self.seed)).permutation(rows)
-        return self._generator(1, buffer).permutation(rows)
+        return self._permutation(rows, 1, buffer)
 
-    def _generator(self, *use: int) -> np.random.Generator:
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, *use])))
+    def _permutation(self, count: int, *use: int) -> NDArray[np.int64]:
+        """A random order, from raw PCG64 output, which NumPy promises never to change."""
+        bits = np.random.PCG64(np.random.SeedSequence([self.seed, *use]))
+        return np.argsort(bits.random_raw(count))

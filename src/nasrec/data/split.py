@@ -201,7 +201,9 @@ def split_codes(
             found = _present(codes, "column")
     else:
         shares = np.array([spec.fractions[part] for part in parts])
-        ends = np.cumsum(shares / shares.sum())[:-1]
+        if len(parts) < len(SPLITS):
+            shares /= sum(shares.tolist())
+        ends = np.cumsum(shares)[:-1]
         if isinstance(spec, RandomSplit):
             found = _at_random(labels, ends, spec.seed)
         elif isinstance(spec, TimeSplit):

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +66,8 @@ class Plan:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that must be read."""
-        names = [self.schema.label, *(c.name for c in (*self.dense, *self.categorical))]
+        names = [self.schema.label, *(column.name for column in self.dense)]
+        names += [column.name for column in self.categorical]
         if self.schema.weight is not None:
             names.append(self.schema.weight.name)
         if self._key is not None:
@@ -165,7 +166,10 @@ class Part:
             None if following is None else Position(**following),
             {name: tuple(entry) for name, entry in content["arrays"].items()},
             tuple(content["present"]),
-            tuple(BadLine(*bad[:3], bad[3].encode("latin1")) for bad in content["bad"]),
+            tuple(
+                BadLine(file, line, reason, text.encode("latin1"))
+                for file, line, reason, text in content["bad"]
+            ),
         )
 
     def save(self) -> None:
@@ -304,7 +308,7 @@ def stage_log(
 
     def jobs() -> Iterator[Callable[[], Part]]:
         for number, chunk in enumerate(chunks, start=len(parts)):
-            yield lambda c=chunk, n=number: stage(c, plan, folder / f"{n:06d}")  # type: ignore[misc]
+            yield partial(stage, chunk, plan, folder / f"{number:06d}")
 
     done = list(in_order(jobs(), threads))
     return parts + done

@@ -215,7 +215,7 @@ def faults_of(series: pl.Series, role: str, limit: float = np.inf) -> NDArray[np
         faults |= (values != 0) & (values != 1)
     if role == "weight":
         faults |= ~(values >= 0)
-    return faults
+    return np.asarray(faults)
 
 
 def labels_of(rows: Rows, column: str) -> NDArray[np.float32]:

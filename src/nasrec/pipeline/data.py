@@ -146,14 +146,14 @@ def some_rows(split: Split, rows: int | None, seed: int) -> Split:
     if rows is None or rows >= len(split):
         return split
     chosen = np.sort(np.random.default_rng([seed, rows]).choice(len(split), rows, replace=False))
-    part = split.take(chosen)
+    taken = split.take(chosen)
     return Split(
         split.name,
-        part.dense.numpy(),
-        part.sparse.numpy(),
-        part.labels.numpy(),
-        float(part.labels.mean()),
-        None if part.weights is None else part.weights.numpy(),
+        taken.dense.numpy(),
+        taken.sparse.numpy(),
+        taken.labels.numpy(),
+        float(taken.labels.mean()),
+        None if taken.weights is None else taken.weights.numpy(),
     )
 
 

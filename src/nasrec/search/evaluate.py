@@ -10,6 +10,7 @@ Legend: b rows of a mini-batch, H features a row.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -169,8 +170,8 @@ class Scorer:
         device = network.head.bias.device
         size = max(1, self.config.batch_size // multiple) * multiple
         for low in range(0, len(rows.labels), size):
-            part = type(rows)(*(t if t is None else t[low : low + size] for t in rows))
-            part = to_device(part, device)
+            cut = slice(low, low + size)
+            part = to_device(rows.map(operator.itemgetter(cut)), device)
             yield network.features(part.dense, part.sparse), part
 
     def _finetune(self, network: NASRecNet, layer: LastLayer) -> None:

@@ -115,7 +115,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device; itself when it is there already."""
     if device.type == "cpu":
         return batch
-    return type(batch)(*(t if t is None else t.to(device, non_blocking=True) for t in batch))
+    return batch.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def predict_logits(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Tensor:

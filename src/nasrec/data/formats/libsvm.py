@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nasrec.data.formats.buffer import Buffer
 from nasrec.data.formats.log import Position
-from nasrec.data.formats.text import Buffer, TextReader, Verdict
+from nasrec.data.formats.text import TextReader, Verdict
 from nasrec.data.schema import Column, Schema
 
 ID = r"\d+:1(\.0*)?"

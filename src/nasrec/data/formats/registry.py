@@ -40,6 +40,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     "csv": Format(TextReader(","), (".csv",)),
     "tsv": Format(TextReader("\t"), (".tsv", ".tab")),
+    "tsv_raw": Format(TextReader("\t", quoted=False)),
     "parquet": Format(ParquetReader(), (".parquet", ".pq")),
     "criteo": Format(criteo.READER, schema=criteo.SCHEMA),
     "criteo_days": Format(criteo.DAYS_READER, schema=criteo.DAYS_SCHEMA),

@@ -31,12 +31,15 @@ class Records(NamedTuple):
 
 def last_newline(text: bytes, quoted: bool) -> int:
     """Where the last newline outside quotes is; -1 if there is none."""
-    if not quoted or b'"' not in text:
-        return text.rfind(b"\n")
-    buffer = np.frombuffer(text, dtype=np.uint8)
-    newlines, quotes = np.flatnonzero(buffer == NEWLINE), np.flatnonzero(buffer == QUOTE)
-    outside = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
-    return int(outside[-1]) if len(outside) else -1
+    at = text.rfind(b"\n")
+    if not quoted or at < 0:
+        return at
+    before = count_byte(text[:at], QUOTE)
+    while at >= 0 and before % 2:
+        earlier = text.rfind(b"\n", 0, at)
+        before -= text.count(b'"', max(earlier, 0), at)
+        at = earlier
+    return at
 
 
 def misplaced_quote(text: bytes, separator: str, final: bool) -> int:
@@ -119,14 +122,31 @@ def count_byte(text: bytes, byte: int) -> int:
 def regular_rows(text: bytes, separator: str, fields: int, quoted: bool) -> int:
     """How many rows of `fields` fields there are in plain text; -1 if it has to be looked into.
 
-    Plain is what needs no care: only ASCII, no quotes, and as many separators as the rows must
-    have. One row may still have too many fields and another too few; a parser that refuses the
-    one finds both.
+    Plain is what needs no care: each line a row, and as many separators outside quotes as the
+    rows must have. One row may still have too many fields and another too few, and bytes may be no
+    UTF-8; a parser that refuses the one and the other finds all three. The quotes must be in their
+    places; see `misplaced_quote`.
     """
-    if (quoted and b'"' in text) or not text.isascii() or fields < 2:
+    if fields < 2:
         return -1
-    rows = count_byte(text, NEWLINE) + (not text.endswith(b"\n"))
-    return rows if count_byte(text, ord(separator)) == rows * (fields - 1) else -1
+    unfinished = not text.endswith(b"\n")
+    if not quoted or b'"' not in text:
+        rows = count_byte(text, NEWLINE) + unfinished
+        return rows if count_byte(text, ord(separator)) == rows * (fields - 1) else -1
+    rows, separators, inside = int(unfinished), 0, 0
+    buffer = np.frombuffer(text, dtype=np.uint8)
+    for at in range(0, len(text), BLOCK):
+        block = buffer[at : at + BLOCK]
+        newlines = block == NEWLINE
+        # Modulo 256, which keeps what is even and what is odd.
+        quotes = np.cumsum(block == QUOTE, dtype=np.uint8) + np.uint8(inside)
+        outside = (quotes & 1) == 0
+        if not outside[newlines].all():
+            return -1
+        rows += int(np.count_nonzero(newlines))
+        separators += int(np.count_nonzero((block == ord(separator)) & outside))
+        inside = int(quotes[-1]) & 1
+    return rows if separators == rows * (fields - 1) else -1
 
 
 def is_even(text: bytes, separator: str, fields: int) -> bool:

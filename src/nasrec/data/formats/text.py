@@ -11,12 +11,13 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nasrec.data.formats.buffer import SMALL, Buffer, first_newline, skip_blank, skip_line
 from nasrec.data.formats.log import BadLine, BadRows, Chunk, Position
 from nasrec.data.formats.scan import (
     NEWLINE,
@@ -35,8 +36,6 @@ MARK = b"\xef\xbb\xbf"
 """The byte order mark that some programs put before UTF-8."""
 MAX_RECORD = 1 << 26
 """Bytes a record may have. What is longer is a quote never closed, or no text at all."""
-SMALL = 1 << 16
-"""Bytes to go on with after a quote out of place, as all that was read has to be read anew."""
 QUOTES = 'put the whole field in quotes and write a quote inside it twice (5" as "5""")'
 
 
@@ -65,25 +64,6 @@ class _Fault(NamedTuple):
     line: int
     what: str
     mend: str
-
-
-class Buffer:
-    """The bytes of a stream, looked at before they are taken."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream, self.text, self.at = stream, b"", 0
-
-    def peek(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the end."""
-        lacking = size - (len(self.text) - self.at)
-        if lacking > 0:
-            self.text = self.text[self.at :] + self.stream.read(lacking)
-            self.at = 0
-        return self.text[self.at : self.at + size]
-
-    def skip(self, size: int) -> None:
-        """Take `size` bytes that were looked at."""
-        self.at += size
 
 
 @dataclass(frozen=True)
@@ -159,7 +139,7 @@ class TextReader:
                 buffer.skip(len(text))
                 if fault is not None:
                     _found(bad, bad_rows, path, after.line, fault, buffer.peek(1024))
-                    length = _skip_line(buffer)
+                    length = skip_line(buffer)
                     after = Position(
                         offset=after.offset + length, row=after.row, line=after.line + 1
                     )
@@ -256,10 +236,11 @@ class TextReader:
         if rows > 0:
             # The parser refuses a row with too many fields only if it is asked for all of them.
             few = 2 * len(self.needed(columns).intersection(names)) < len(names)
+            simple = text.isascii() and not (self.quoted and b'"' in text)
             try:
                 if not few:
                     frame = self._parse(text, names, names)
-                elif is_even(text, self.separator, len(names)):
+                elif simple and is_even(text, self.separator, len(names)):
                     frame = self._parse(text, names, columns)
                 else:
                     frame = pl.DataFrame()
@@ -348,7 +329,7 @@ class TextReader:
         if buffer.peek(3) == MARK:
             buffer.skip(3)
             at = Position(offset=3)
-        at = _skip_blank(buffer, at)
+        at = skip_blank(buffer, at)
         text = buffer.peek(SMALL)
         if len(text) < SMALL and not text.strip():
             raise DataError("the file is empty", where=str(path), mend="write the log again")
@@ -357,7 +338,7 @@ class TextReader:
         size = SMALL
         while True:
             text = buffer.peek(size)
-            stop = _first_newline(text, self.quoted)
+            stop = first_newline(text, self.quoted)
             if stop >= 0 or len(text) < size or size > MAX_RECORD:
                 break
             size *= 2
@@ -365,7 +346,7 @@ class TextReader:
         names = self._names(header, path, at.line)
         buffer.skip(len(header))
         after = Position(offset=at.offset + len(header), line=at.line + header.count(b"\n"))
-        after = _skip_blank(buffer, after)
+        after = skip_blank(buffer, after)
         if not buffer.peek(1):
             raise DataError(
                 "there is only a header, and no rows",
@@ -400,38 +381,6 @@ class TextReader:
             if not column:
                 raise DataError("a column without a name", where=where, mend=mend)
         return tuple(names)
-
-
-def _first_newline(text: bytes, quoted: bool) -> int:
-    """Where the first newline outside quotes is; -1 if there is none."""
-    at = -1
-    while (at := text.find(b"\n", at + 1)) >= 0:
-        if not quoted or text.count(b'"', 0, at) % 2 == 0:
-            return at
-    return -1
-
-
-def _skip_blank(buffer: Buffer, at: Position) -> Position:
-    """Go on to the first line that is not blank, or to the end."""
-    while text := buffer.peek(SMALL):
-        blank = len(text) - len(text.lstrip(b"\r\n"))
-        buffer.skip(blank)
-        at = Position(offset=at.offset + blank, line=at.line + text.count(b"\n", 0, blank))
-        if blank < len(text):
-            break
-    return at
-
-
-def _skip_line(buffer: Buffer) -> int:
-    """Go on to the next line; returns how many bytes that were."""
-    skipped = 0
-    while text := buffer.peek(SMALL):
-        stop = text.find(b"\n") + 1
-        buffer.skip(stop or len(text))
-        skipped += stop or len(text)
-        if stop:
-            break
-    return skipped
 
 
 def _ragged(found: int, expected: int) -> _Fault:
