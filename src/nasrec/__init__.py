@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nasrec.pipeline import train as train
     from nasrec.serve import Model as Model
     from nasrec.serve import load_model as load
+    from nasrec.serve import predict as predict
     from nasrec.space import Architecture as Architecture
     from nasrec.space import SearchSpace as SearchSpace
 
@@ -42,6 +43,7 @@ _PUBLIC = {
     "SearchSpace": "nasrec.space",
     "load": "nasrec.serve",
     "open_run": "nasrec.pipeline",
+    "predict": "nasrec.serve",
     "prepare": "nasrec.data",
     "search": "nasrec.pipeline",
     "train": "nasrec.pipeline",
@@ -59,6 +61,7 @@ __all__ = [
     "SearchSpace",
     "load",
     "open_run",
+    "predict",
     "prepare",
     "search",
     "train",

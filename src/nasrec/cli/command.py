@@ -39,6 +39,7 @@ Threads = Annotated[
 EmbeddingDim = Annotated[
     int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
 ]
+ModelFolder = Annotated[Path, typer.Argument(help="A model folder, such as run/model.")]
 LayerNorm = Annotated[
     bool | None,
     typer.Option(help="LayerNorm in what is trained from scratch (on; paper: off at the end)."),
@@ -52,7 +53,7 @@ Arch = Annotated[
 def command(interrupted: str = "Stopped.") -> Callable[[F], F]:
     """Make a function's result the command's output, and its faults messages with exit codes.
 
-    The function returns what `--json` prints and the text for people.
+    The function returns what `--json` prints and the text for people (None: it has told it itself).
     """
 
     def wrap(function: F) -> F:
@@ -71,7 +72,10 @@ def command(interrupted: str = "Stopped.") -> Callable[[F], F]:
                 typer.echo(f"\n{interrupted}", err=True)
                 raise typer.Exit(130) from None
             else:
-                typer.echo(json.dumps(finite(result), allow_nan=False) if as_json else text)
+                if as_json:
+                    typer.echo(json.dumps(finite(result), allow_nan=False))
+                elif text is not None:  # standard output may be the command's own
+                    typer.echo(text)
 
         return run  # type: ignore[return-value]
 

@@ -258,14 +258,23 @@ def evaluate(
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
-    """Log loss and AUC of a model on labelled rows."""
+    """Log loss, AUC, calibration error and bias of a model on labelled rows.
+
+    Calibration error: mean difference of predicted and true click rate over 20 bins of equally
+    many rows. Bias: predicted clicks divided by clicks.
+    """
     from nasrec.serve import load_model
 
     use(threads)
     metrics = load_model(model).evaluate(data, split)
-    loss, area = number(metrics.logloss), number(metrics.auc)
-    text = f"log loss {loss}\nAUC      {area}\nrows     {metrics.rows:,}"
-    return metrics.to_dict(), text
+    told = {
+        "log loss": number(metrics.logloss),
+        "AUC": number(metrics.auc),
+        "calibration error": number(metrics.ece),
+        "bias": number(metrics.bias),
+        "rows": f"{metrics.rows:,}",
+    }
+    return metrics.to_dict(), "\n".join(f"{name:<17} {value}" for name, value in told.items())
 
 
 @app.command(epilog="Example: nasrec demo --out demo-run")

@@ -16,9 +16,9 @@ from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.pipeline.data import DataRequest, inputs_of
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import Trial, run_trial
-from nasrec.serve import Model, ModelSpec, load_model, save_model
+from nasrec.serve import Model, ModelSpec, load_model, report, save_model
 from nasrec.space import Architecture, load_architecture, load_space
-from nasrec.train import TrainConfig
+from nasrec.train import TrainConfig, predict_logits
 
 
 def train(
@@ -55,9 +55,18 @@ def train(
     try:
         trial = Trial(name, name, spec, config, seed)
         result = run_trial(trial, data, aside / name, reporter or Reporter())
-        metrics: dict[str, Any] = {"valid": result.valid, "test": result.test(data)}
-        state = result.network().state_dict()
-        save_model(out, spec, state, data, metrics=metrics, config=config.model_dump(mode="json"))
+        network = result.network()
+        save_model(
+            out,
+            spec,
+            network.state_dict(),
+            data,
+            metrics={
+                part.name: report(predict_logits(network, part), part.labels)
+                for part in (data.valid, data.test)
+            },
+            config={"training": config.model_dump(mode="json")},
+        )
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return load_model(out)
