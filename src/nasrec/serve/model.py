@@ -147,6 +147,33 @@ class Model:
         require_both_classes(found, f"column {self.schema.label!r}")
         return np.concatenate(logits), found
 
+    def labelled_rows(
+        self, data: Data, most: int, split: str = "valid", format: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        """Up to `most` encoded rows, evenly spaced in a prepared folder, else the first ones.
+
+        Returns:
+            dense (rows, n_dense), sparse (rows, F) and labels (rows,), all in memory and writable.
+        """
+        if is_folder(data):
+            part = self.split_of(Path(str(data)), split)
+            chosen = np.unique(np.linspace(0, len(part) - 1, most).astype(np.int64))
+            batch = part.take(chosen)
+            return batch.dense.numpy(), batch.sparse.numpy(), batch.labels.numpy()
+        numbers, ids, labels, taken = [], [], [], 0
+        for table in self.tables(data, format, label=True):
+            first = table.take(np.arange(min(most - taken, table.frame.height)))
+            dense, sparse = self.encoder.encode(first)
+            numbers.append(dense)
+            ids.append(sparse.astype(np.int64))
+            labels.append(_labels(first, self.schema.label))
+            taken += len(dense)
+            if taken >= most:
+                break
+        found = np.concatenate(labels)
+        require_both_classes(found, f"column {self.schema.label!r}")
+        return np.concatenate(numbers), np.concatenate(ids), found
+
     def tables(
         self, data: Data, format: str | None = None, *, label: bool = False
     ) -> Iterator[Table]:
