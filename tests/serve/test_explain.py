@@ -15,7 +15,7 @@ from tests.serve.models import model_of
 
 
 def test_importance_finds_what_the_model_uses(tmp_path):
-    """A logistic regression of one numeric and one categorical column, the others without weight."""
+    """A logistic regression of one numeric and one categorical column."""
     model = model_of(tmp_path, "logreg")
     network = model.network
     with torch.no_grad():

@@ -7,14 +7,18 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from nasrec.errors import NasrecError
 from nasrec.files import finite
+
+if TYPE_CHECKING:
+    from nasrec.pipeline import Reporter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +43,7 @@ Threads = Annotated[
 EmbeddingDim = Annotated[
     int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
 ]
+Mlflow = Annotated[bool, typer.Option("--mlflow", help="Log to MLflow too (needs nasrec[mlflow]).")]
 ModelFolder = Annotated[Path, typer.Argument(help="A model folder, such as run/model.")]
 LayerNorm = Annotated[
     bool | None,
@@ -100,6 +105,19 @@ def use(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def reporting(mlflow: bool, name: str, **settings: Any) -> Iterator[Reporter]:
+    """What tells how a stage goes, to MLflow too if asked."""
+    from nasrec.pipeline import Reporter
+    from nasrec.pipeline.tracking import mlflow_listener
+
+    if not mlflow:
+        yield Reporter()
+        return
+    with mlflow_listener(name, settings) as listener:
+        yield Reporter(listeners=[listener])
 
 
 RESUME = "Stopped. Give the same command again to go on where it was."

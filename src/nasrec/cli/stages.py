@@ -15,6 +15,7 @@ from nasrec.cli.command import (
     Json,
     Label,
     LayerNorm,
+    Mlflow,
     SchemaFile,
     Seed,
     Test,
@@ -22,6 +23,7 @@ from nasrec.cli.command import (
     Valid,
     command,
     number,
+    reporting,
     use,
 )
 
@@ -93,6 +95,7 @@ def search(
     config: Annotated[
         Path | None, typer.Option(help="YAML or JSON file of settings, as a run's config.json.")
     ] = None,
+    mlflow: Mlflow = False,
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
@@ -128,18 +131,20 @@ def search(
         from_scratch_random=from_scratch_random,
         layer_norm=layer_norm,
     )
-    run = search_log(
-        data,
-        label,
-        out,
-        valid=valid,
-        test=test,
-        ignore=ignore or (),
-        schema=schema,
-        format=format,
-        budget=budget,
-        config=settings,
-    )
+    with reporting(mlflow, str(out), **settings.model_dump(mode="json")) as reporter:
+        run = search_log(
+            data,
+            label,
+            out,
+            valid=valid,
+            test=test,
+            ignore=ignore or (),
+            schema=schema,
+            format=format,
+            budget=budget,
+            config=settings,
+            reporter=reporter,
+        )
     return run.to_dict(), run.summary
 
 
@@ -215,6 +220,7 @@ def train(
     ignore: Ignore = None,
     schema: SchemaFile = None,
     format: Format = None,
+    mlflow: Mlflow = False,
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
@@ -223,22 +229,25 @@ def train(
     from nasrec.pipeline.single import train_from_log
 
     use(threads)
-    trained = train_from_log(
-        data,
-        out,
-        arch=arch,
-        model=model,
-        space=space,
-        options=model_options(embedding_dim or 16, layer_norm=layer_norm is not False),
-        training={"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size},
-        seed=seed,
-        label=label,
-        valid=valid,
-        test=test,
-        ignore=tuple(ignore or ()),
-        schema=schema,
-        format=format,
-    )
+    training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    with reporting(mlflow, str(out), model=model or arch, seed=seed, **training) as reporter:
+        trained = train_from_log(
+            data,
+            out,
+            arch=arch,
+            model=model,
+            space=space,
+            options=model_options(embedding_dim or 16, layer_norm=layer_norm is not False),
+            training=training,
+            seed=seed,
+            reporter=reporter,
+            label=label,
+            valid=valid,
+            test=test,
+            ignore=tuple(ignore or ()),
+            schema=schema,
+            format=format,
+        )
     found = {
         f"{split}_{name}": trained.metrics[split][name]
         for split in ("valid", "test")

@@ -235,4 +235,5 @@ def _take_home(
             "training": winner.trial.config.model_dump(mode="json"),
             "search": config.model_dump(mode="json"),
         },
+        history=winner.folder,
     )

@@ -65,7 +65,8 @@ def train(
                 part.name: report(predict_logits(network, part), part.labels)
                 for part in (data.valid, data.test)
             },
-            config={"training": config.model_dump(mode="json")},
+            config={"training": config.model_dump(mode="json"), "seed": seed},
+            history=result.folder,
         )
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -82,6 +83,7 @@ def train_from_log(
     training: Mapping[str, Any] | None = None,
     options: ModelOptions | None = None,
     seed: int = 0,
+    reporter: Reporter | None = None,
     **preparation: Any,
 ) -> Model:
     """`train` from names and files: a raw log is prepared first, the architecture is read.
@@ -95,6 +97,7 @@ def train_from_log(
         training: fields of TrainConfig; None leaves one as it is.
         options: how the model is made.
         seed: of the split, the initial weights and the order of the rows.
+        reporter: tells how it goes; on standard error by default.
         preparation: options of `nasrec.data.prepare` for a raw log.
     """
     if (arch is None) == (model is None):
@@ -125,4 +128,6 @@ def train_from_log(
             prepared = PreparedData.open(Path(data))
         else:
             prepared = prepare(data, Path(scratch) / "data", seed=seed, **preparation)
-        return train(prepared, chosen, out, options=options, config=config, seed=seed)
+        return train(
+            prepared, chosen, out, options=options, config=config, seed=seed, reporter=reporter
+        )

@@ -21,7 +21,7 @@ from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
-from nasrec.train import JsonLines, Metrics, TrainConfig, evaluate, fit
+from nasrec.train import Metrics, TrainConfig, evaluate, fit
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> No
     }
     batch = min(trial.config.batch_size, len(data.train))
     with (
-        JsonLines(folder / "metrics.jsonl") as log,
+        tell.log(trial.name, folder) as log,
         tell.bar(f"Training {trial.name}", "rows", batch) as progress,
     ):
         try:

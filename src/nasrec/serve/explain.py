@@ -1,9 +1,10 @@
-"""What a model's probability comes from: columns that matter, and paths from inputs to the logit."""
+"""What a probability comes from: columns that matter, and ways from the inputs to the logit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -123,12 +124,10 @@ def reach(architecture: Architecture) -> tuple[Reach, Reach]:
     readers = _readers(architecture)
     last = len(architecture.blocks)
     ends = {(last, "dense"), (last, "sparse")}
-    leads: dict[Node, bool] = {}
 
+    @cache
     def reaches(node: Node) -> bool:
-        if node not in leads:
-            leads[node] = node in ends or any([reaches(n) for n in readers.get(node, ())])
-        return leads[node]
+        return node in ends or any(reaches(reader) for reader in readers.get(node, ()))
 
     found = []
     for kind, start in ((NUMERIC, (0, "dense")), (CATEGORICAL, (0, "sparse"))):

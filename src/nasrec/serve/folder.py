@@ -12,6 +12,7 @@
       statistics.json      missing and unknown values among the training rows
       sample.safetensors   some encoded validation rows with their logits, to check exports on
       config.json          the settings it was trained with
+      training/            the records of its training: metrics.jsonl, TensorBoard events
 
 Nothing in it is a pickle, and nothing is read that the manifest's checksums do not cover.
 docs/serving.md describes each file.
@@ -62,6 +63,7 @@ def save_model(
     *,
     metrics: Mapping[str, Metrics | Mapping[str, Any]],
     config: Mapping[str, Any],
+    history: Path | None = None,
 ) -> None:
     """Write a model folder, whole or not at all.
 
@@ -72,6 +74,7 @@ def save_model(
         data: the prepared data it was trained on; schema and encoder are copied from there.
         metrics: what it scored, by split; see `nasrec.serve.interval.report`.
         config: the settings it was trained with, as plain JSON types.
+        history: the folder with the records of its training; they are copied.
     """
     with _written(path, data.fingerprint) as aside:
         copy_encoder(data, aside)
@@ -90,6 +93,10 @@ def save_model(
         _write(aside / "metrics.json", found)
         _write(aside / "config.json", config)
         _write(aside / "statistics.json", training_rates(data.encoder, data.train))
+        for file in sorted(history.iterdir()) if history is not None else ():
+            if file.name == "metrics.jsonl" or file.name.startswith("events."):
+                (aside / "training").mkdir(exist_ok=True)
+                shutil.copyfile(file, aside / "training" / file.name)
         sample = _sample(spec, data, aside)
         save_arrays(sample._asdict(), aside / "sample.safetensors")
 
