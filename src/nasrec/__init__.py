@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nasrec.data import Schema as Schema
     from nasrec.data import prepare as prepare
     from nasrec.errors import NasrecError as NasrecError
+    from nasrec.estimator import NASRecClassifier as NASRecClassifier
     from nasrec.pipeline import Run as Run
     from nasrec.pipeline import open_run as open_run
     from nasrec.pipeline import search as search
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Architecture": "nasrec.space",
     "Model": "nasrec.serve",
+    "NASRecClassifier": "nasrec.estimator",
     "NasrecError": "nasrec.errors",
     "PreparedData": "nasrec.data",
     "Run": "nasrec.pipeline",
@@ -53,6 +55,7 @@ _RENAMED = {"load": "load_model"}
 __all__ = [
     "Architecture",
     "Model",
+    "NASRecClassifier",
     "NasrecError",
     "PreparedData",
     "Run",
