@@ -1,10 +1,19 @@
 """Designs click-through-rate models for your data by weight-sharing architecture search.
 
-Example:
+The functions underneath a search, on files that are there when the tests run this:
+
     >>> import nasrec
-    >>> run = nasrec.search("log.csv", label="click", out="run", seed=0)  # doctest: +SKIP
-    >>> print(run.table)  # doctest: +SKIP
-    >>> run.model.predict_proba("new-rows.csv")  # doctest: +SKIP
+    >>> data = nasrec.prepare("log.csv", "data", label="click")
+    >>> data.train.click_rate < 0.5
+    True
+    >>> model = nasrec.train(data, "mlp", "mlp")
+    >>> model.predict_proba("new-rows.csv").shape
+    (50,)
+    >>> told = nasrec.predict("mlp", "new-rows.csv", "scores.csv", keep=["id"])
+    >>> told.rows, told.drift[0].column
+    (50, 'I1')
+    >>> nasrec.load("mlp").evaluate(data.path).rows
+    40
 """
 
 from __future__ import annotations

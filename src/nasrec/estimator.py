@@ -25,7 +25,7 @@ from nasrec.serve import Model
 
 FEWEST_ROWS = 20
 """Rows of each class from which a tenth can be held out; of fewer, all rows serve for all."""
-STEPS = 400
+STEPS = 200
 """Steps that a training shall have at least, so that small logs are learnt too."""
 
 
@@ -62,7 +62,8 @@ class NASRecClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Example:
         >>> from nasrec.data import SyntheticLog
         >>> log = SyntheticLog(n_dense=2, n_sparse=3).generate(400)
-        >>> classifier = nasrec.NASRecClassifier(evaluations=2, config={"top_k": 1})
+        >>> quick = {"space": "small", "supernet": {"epochs": 1}, "retrain": {"epochs": 2}}
+        >>> classifier = nasrec.NASRecClassifier(evaluations=2, config=quick)
         >>> classifier = classifier.fit(log.drop("label"), log["label"])
         >>> classifier.predict_proba(log.drop("label")).shape
         (400, 2)

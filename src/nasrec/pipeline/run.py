@@ -155,8 +155,13 @@ def search(
         NasrecError: bad data, settings or folder, each with its place and how to mend it.
 
     Example:
-        >>> run = search("log.csv", label="click", out="run", seed=0)  # doctest: +SKIP
-        >>> print(run.table)  # doctest: +SKIP
+        >>> run = nasrec.search(
+        ...     "log.csv", label="click", out="run", seed=0, space="small", evaluations=2, top_k=1
+        ... )
+        >>> run.leaderboard[0]["test_rows"]
+        40
+        >>> run.model.predict_proba("new-rows.csv").shape
+        (50,)
     """
     tell = reporter or Reporter()
     asked = (config or SearchConfig()).replaced(**settings)

@@ -43,6 +43,12 @@ def train(
         config: how it is trained.
         seed: its initial weights and the order of the rows.
         reporter: tells how it goes; on standard error by default.
+
+    Example:
+        >>> data = nasrec.prepare("log.csv", "data", label="click")
+        >>> model = nasrec.train(data, "logreg", "logreg")
+        >>> sorted(model.metrics)
+        ['test', 'valid']
     """
     out, config = Path(out), config or FROM_SCRATCH
     if out.exists():

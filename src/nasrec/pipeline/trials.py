@@ -154,12 +154,12 @@ def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) ->
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     content = read_json(result)
     nan = float("nan")
-    valid = content["valid"]
-    loss, auc = (nan if valid[k] is None else valid[k] for k in ("logloss", "auc"))
+    measured = content["valid"].items()
+    valid: dict[str, Any] = {name: nan if value is None else value for name, value in measured}
     return TrialResult(
         trial,
         folder,
-        Metrics(loss, auc, valid["rows"]),
+        Metrics(**valid),
         **{
             name: content[name]
             for name in ("weights", "embedding_weights", "madds", "steps", "seconds", "failed")

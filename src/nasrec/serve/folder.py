@@ -206,6 +206,11 @@ def load_model(path: str | Path) -> Model:
 
     Raises:
         RunError: not a model folder, of another format version, or damaged; with the file.
+
+    Example:
+        >>> model = nasrec.load("model")
+        >>> model.metrics["test"]["rows"]
+        40
     """
     path = Path(path)
     if not path.is_dir():

@@ -51,9 +51,10 @@ class Model:
         fingerprint: of the prepared data it was trained on.
 
     Example:
-        >>> model = nasrec.load("run/model")  # doctest: +SKIP
-        >>> model.predict_proba("new-rows.csv")  # doctest: +SKIP
-        array([0.113, 0.471, ...])
+        >>> model = nasrec.load("model")
+        >>> probabilities = model.predict_proba("new-rows.csv")
+        >>> bool(0 < probabilities.min() < probabilities.max() < 1)
+        True
     """
 
     def __init__(
