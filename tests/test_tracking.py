@@ -104,6 +104,14 @@ def test_mlflow_hears_of_every_stage(tmp_path, monkeypatch):
     assert [step for _, step in fake.metrics] == sorted({step for _, step in fake.metrics})
 
 
+def test_a_store_that_does_not_work_is_told(monkeypatch):
+    fake = FakeMlflow()
+    monkeypatch.setattr(fake, "start_run", lambda **_: 1 / 0)
+    monkeypatch.setitem(sys.modules, "mlflow", fake)
+    with pytest.raises(RunError, match="MLFLOW_TRACKING_URI"), mlflow_listener("x", {}):
+        pass
+
+
 def test_without_mlflow_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(RunError, match=r"nasrec\[mlflow\]"), mlflow_listener("x", {}):

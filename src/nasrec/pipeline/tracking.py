@@ -144,6 +144,13 @@ def mlflow_listener(name: str, settings: Mapping[str, Any]) -> Iterator[Listener
         }
         mlflow.log_metrics(numbers, step=int(record.get("step", 0)))
 
-    with mlflow.start_run(run_name=name):
+    try:
+        run = mlflow.start_run(run_name=name)
         mlflow.log_params({key: str(value)[:500] for key, value in settings.items()})
+    except Exception as error:  # whatever its store or its server has against us
+        raise RunError(
+            f"MLflow cannot be used: {str(error).splitlines()[0][:300]}",
+            mend="check MLFLOW_TRACKING_URI, or leave out --mlflow",
+        ) from error
+    with run:
         yield listen

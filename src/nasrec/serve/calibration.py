@@ -143,7 +143,7 @@ def fit_platt(x: Floats, y: Floats) -> tuple[float, float]:
         return float((np.logaddexp(0.0, z) - target * z).mean())
 
     for _ in range(100):
-        p = _sigmoid(weights @ design)
+        p = sigmoid(weights @ design)
         gradient = design @ (p - target) / y.size
         hessian = (design * (p * (1 - p))) @ design.T / y.size + 1e-12 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
@@ -233,5 +233,6 @@ class CalibrationModule(nn.Module):
         return (risen + (self.first + self.shift)).float()
 
 
-def _sigmoid(x: Floats) -> Floats:
+def sigmoid(x: Floats) -> Floats:
+    """Probabilities of logits, without overflow."""
     return np.asarray(np.exp(-np.logaddexp(0.0, -x)))

@@ -37,9 +37,9 @@ from nasrec.errors import ConfigError, RunError
 from nasrec.files import folder_written_aside
 from nasrec.nn import count_weights
 from nasrec.serve import reference_encoder
-from nasrec.serve.calibration import CalibrationModule
+from nasrec.serve.calibration import CalibrationModule, sigmoid
 from nasrec.serve.encoding import dense_columns, vocabularies
-from nasrec.serve.model import Data, Model, Rows, sigmoid
+from nasrec.serve.model import Data, Model, Rows
 from nasrec.serve.versions import versions
 
 TOLERANCE = 1e-4

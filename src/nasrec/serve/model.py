@@ -18,7 +18,7 @@ from nasrec.data import Encoder, PreparedData, Schema, Split
 from nasrec.data.formats import Table
 from nasrec.data.values import parse_numbers, require_both_classes
 from nasrec.errors import DataError, RunError
-from nasrec.serve.calibration import Calibration
+from nasrec.serve.calibration import Calibration, sigmoid
 from nasrec.serve.encoding import load_encoder, same_encoder
 from nasrec.serve.reading import chunks, open_source
 from nasrec.serve.spec import ModelSpec
@@ -161,19 +161,9 @@ class Model:
             chosen = np.unique(np.linspace(0, len(part) - 1, most).astype(np.int64))
             batch = part.take(chosen)
             return batch.dense.numpy(), batch.sparse.numpy(), batch.labels.numpy()
-        numbers, ids, labels, taken = [], [], [], 0
-        for table in self.tables(data, format, label=True):
-            first = table.take(np.arange(min(most - taken, table.frame.height)))
-            dense, sparse = self.encoder.encode(first)
-            numbers.append(dense)
-            ids.append(sparse.astype(np.int64))
-            labels.append(_labels(first, self.schema.label))
-            taken += len(dense)
-            if taken >= most:
-                break
-        found = np.concatenate(labels)
-        require_both_classes(found, f"column {self.schema.label!r}")
-        return np.concatenate(numbers), np.concatenate(ids), found
+        dense, sparse, labels = self._first(data, most, format, label=True)
+        require_both_classes(labels, f"column {self.schema.label!r}")
+        return dense, sparse, labels
 
     def tables(
         self, data: Data, format: str | None = None, *, label: bool = False
@@ -227,27 +217,33 @@ class Model:
                 )
             sample = self.sample
             return Rows(sample.dense[:rows], sample.sparse[:rows], sample.logits[:rows])
-        numbers, ids, taken = [], [], 0
-        for table in self.tables(data, format):
-            first = np.arange(min(rows - taken, table.frame.height))
-            dense, sparse = self.encoder.encode(table.take(first))
-            numbers.append(dense)
-            ids.append(sparse.astype(np.int64))
+        dense, ids, _ = self._first(data, rows, format, label=False)
+        return Rows(dense, ids, self.logits(dense, ids))
+
+    def _first(
+        self, data: Data, rows: int, format: str | None, *, label: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        """The first rows, encoded, and their labels (zeros where they are not asked for)."""
+        parts, taken = [], 0
+        for table in self.tables(data, format, label=label):
+            first = table.take(np.arange(min(rows - taken, table.frame.height)))
+            dense, sparse = self.encoder.encode(first)
+            labels = _labels(first, self.schema.label) if label else np.zeros(len(dense), "f4")
+            parts.append((dense, sparse.astype(np.int64), labels))
             taken += len(dense)
             if taken >= rows:
                 break
-        d, s = np.concatenate(numbers), np.concatenate(ids)
-        return Rows(d, s, self.logits(d, s))
+        dense_parts, sparse_parts, label_parts = zip(*parts, strict=True)
+        return (
+            np.concatenate(dense_parts),
+            np.concatenate(sparse_parts),
+            np.concatenate(label_parts),
+        )
 
 
 def is_folder(data: Any) -> bool:
     """Whether data are a folder on disk."""
     return isinstance(data, str | Path) and Path(data).is_dir()
-
-
-def sigmoid(logits: Floats) -> Floats:
-    """Probabilities of logits, without overflow."""
-    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
 
 
 def _labels(table: Table, column: str) -> NDArray[np.float32]:
