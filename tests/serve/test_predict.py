@@ -61,7 +61,7 @@ def test_files_keep_order_and_columns(tmp_path, monkeypatch, model, frame, kind,
 
 
 TEXT = (
-    'a,b\n1,x\n\n2,"two\nlines, and a comma"\r\n'
+    '\ufeff\n"a\nname",b\n1,x\n\n2,"two\nlines, and a comma"\r\n'
     '3,"a ""quoted"" one"\n\n\n4,\n5,last without a line end'
 )
 
@@ -72,7 +72,7 @@ def test_text_chunks_are_the_whole_file(tmp_path, monkeypatch, size):
     monkeypatch.setattr(reading, "CHUNK_BYTES", size)
     (tmp_path / "f.csv").write_text(TEXT)
     whole = read_table(tmp_path / "f.csv")
-    parts = list(chunks(open_source(tmp_path / "f.csv"), ["a", "b"]))
+    parts = list(chunks(open_source(tmp_path / "f.csv"), ["a\nname", "b"]))
     assert pl.concat([part.frame for part in parts]).equals(whole.frame)
     assert np.concatenate([part.lines for part in parts]).tolist() == whole.lines.tolist()
 

@@ -154,7 +154,7 @@ def _text_chunks(file: BinaryIO, name: str, entry: Format) -> Iterator[Table]:
     """Whole records, `CHUNK_BYTES` at a time; lines are numbered through the whole file."""
     buffer, line, header = b"", 1, b""
     if entry.schema is None:
-        header, buffer, line = _header(file, name)
+        header, line = _header(file, name, entry.quoted)
     finished, empty = False, True
     while not finished:
         block = file.read(CHUNK_BYTES)
@@ -185,16 +185,18 @@ def _parsed(body: bytes, header: bytes, line: int, name: str, entry: Format) -> 
     return Table(table.frame, name, table.lines + (line - 1 - before))
 
 
-def _header(file: BinaryIO, name: str) -> tuple[bytes, bytes, int]:
-    """The header with its line end, what was read behind it, and the line that this begins on."""
-    line = 1
+def _header(file: BinaryIO, name: str, quoted: bool) -> tuple[bytes, int]:
+    """The header with its line end, and the line that the rows begin on."""
+    header, line = b"", 1
     for raw in iter(file.readline, b""):
         check_utf8(raw, name)
-        content = raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw
+        header += raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw
         line += 1
-        if content.strip():
-            return content if content.endswith(b"\n") else content + b"\n", b"", line
-    return b"", b"", line
+        if not header.strip():
+            header = b""
+        elif not quoted or header.count(b'"') % 2 == 0:  # else a name goes on in the next line
+            break
+    return header if header.endswith(b"\n") or not header else header + b"\n", line
 
 
 def _last_end(buffer: bytes, quoted: bool) -> int:
