@@ -285,7 +285,7 @@ def test_a_model_of_a_newer_version_and_with_a_missing_tensor(folder, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(folder / "run/model", model)
     manifest = (model / "manifest.json").read_text()
-    (model / "manifest.json").write_text(manifest.replace("nasrec-model/1", "nasrec-model/7"))
+    (model / "manifest.json").write_text(manifest.replace("nasrec-model/2", "nasrec-model/7"))
     assert "version 7" in refused("evaluate", model, folder / "log.csv")
     (model / "manifest.json").write_text(manifest)
     (model / "weights.safetensors").unlink()

@@ -23,6 +23,7 @@ ALLOWED = {
     "pipeline": {
         "errors", "files", "space", "nn", "data", "train", "search", "serve", "config",
     },
+    "estimator": {"errors", "data", "serve", "config", "pipeline"},
 }  # fmt: skip
 ENTRANCES = {"__init__", "__main__", "cli", "demo"}
 

@@ -1,10 +1,19 @@
 """Designs click-through-rate models for your data by weight-sharing architecture search.
 
-Example:
+The functions underneath a search, on files that are there when the tests run this:
+
     >>> import nasrec
-    >>> run = nasrec.search("log.csv", label="click", out="run", seed=0)  # doctest: +SKIP
-    >>> print(run.table)  # doctest: +SKIP
-    >>> run.model.predict_proba("new-rows.csv")  # doctest: +SKIP
+    >>> data = nasrec.prepare("log.csv", "data", label="click")
+    >>> data.train.click_rate < 0.5
+    True
+    >>> model = nasrec.train(data, "mlp", "mlp")
+    >>> model.predict_proba("new-rows.csv").shape
+    (50,)
+    >>> told = nasrec.predict("mlp", "new-rows.csv", "scores.csv", keep=["id"])
+    >>> told.rows, told.drift[0].column
+    (50, 'I1')
+    >>> nasrec.load("mlp").evaluate(data.path).rows
+    40
 """
 
 from __future__ import annotations
@@ -20,12 +29,14 @@ if TYPE_CHECKING:
     from nasrec.data import Schema as Schema
     from nasrec.data import prepare as prepare
     from nasrec.errors import NasrecError as NasrecError
+    from nasrec.estimator import NASRecClassifier as NASRecClassifier
     from nasrec.pipeline import Run as Run
     from nasrec.pipeline import open_run as open_run
     from nasrec.pipeline import search as search
     from nasrec.pipeline import train as train
     from nasrec.serve import Model as Model
     from nasrec.serve import load_model as load
+    from nasrec.serve import predict as predict
     from nasrec.space import Architecture as Architecture
     from nasrec.space import SearchSpace as SearchSpace
 
@@ -34,6 +45,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Architecture": "nasrec.space",
     "Model": "nasrec.serve",
+    "NASRecClassifier": "nasrec.estimator",
     "NasrecError": "nasrec.errors",
     "PreparedData": "nasrec.data",
     "Run": "nasrec.pipeline",
@@ -42,6 +54,7 @@ _PUBLIC = {
     "SearchSpace": "nasrec.space",
     "load": "nasrec.serve",
     "open_run": "nasrec.pipeline",
+    "predict": "nasrec.serve",
     "prepare": "nasrec.data",
     "search": "nasrec.pipeline",
     "train": "nasrec.pipeline",
@@ -51,6 +64,7 @@ _RENAMED = {"load": "load_model"}
 __all__ = [
     "Architecture",
     "Model",
+    "NASRecClassifier",
     "NasrecError",
     "PreparedData",
     "Run",
@@ -59,6 +73,7 @@ __all__ = [
     "SearchSpace",
     "load",
     "open_run",
+    "predict",
     "prepare",
     "search",
     "train",

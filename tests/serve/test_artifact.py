@@ -11,41 +11,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nasrec.data import SyntheticLog, prepare
+from nasrec.data import prepare
 from nasrec.data.dataset import sha256_of_file
 from nasrec.errors import DataError, RunError
-from nasrec.nn import BASELINES, Inputs, ModelOptions
-from nasrec.serve import ModelSpec, load_model, save_model
-from nasrec.space import NASREC_FULL
-from nasrec.train import Metrics, evaluate, predict_logits
-
-LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
-OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,))
+from nasrec.nn import BASELINES
+from nasrec.serve import load_model
+from nasrec.train import evaluate, predict_logits
+from tests.serve.models import LOG, prepared, saved, spec_of
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return prepare(LOG.generate(300), tmp_path_factory.mktemp("d") / "data", label="label")
-
-
-def spec_of(name: str, data) -> ModelSpec:
-    inputs = Inputs(data.n_dense, data.vocabulary_sizes)
-    architecture = None
-    if name == "nasrec":
-        space = NASREC_FULL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=3)
-        architecture = space.sample(np.random.default_rng(0))
-    return ModelSpec(name, inputs, OPTIONS, architecture)
-
-
-def saved(path, data, name="nasrec"):
-    """A model folder, and the network that is in it."""
-    spec = spec_of(name, data)
-    network = spec.build(seed=3)
-    for parameter in network.parameters():  # logistic regression starts at zero
-        torch.nn.init.normal_(parameter, 0, 0.1)
-    metrics = {"valid": Metrics(0.5, 0.7, 30), "test": Metrics(0.6, float("nan"), 30)}
-    save_model(path, spec, network.state_dict(), data, metrics=metrics, config={"epochs": 1})
-    return network
+    return prepared(tmp_path_factory.mktemp("d"))
 
 
 @pytest.mark.parametrize("name", ["nasrec", *BASELINES])
@@ -61,7 +38,8 @@ def test_a_loaded_model_scores_raw_rows_as_the_trained_one(tmp_path, data, name)
     assert model.spec == spec_of(name, data)
     assert (model.architecture is None) == (name != "nasrec")
     assert model.fingerprint == data.fingerprint
-    assert model.metrics["test"] == {"logloss": 0.6, "auc": None, "rows": 30}
+    found = model.metrics["test"]
+    assert found == {"logloss": 0.6, "auc": None, "rows": 30, "ece": None, "bias": None}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
@@ -158,8 +136,8 @@ def test_another_format(model):
 
 
 def test_a_newer_version(model):
-    edit_manifest(model, format="nasrec-model/2", versions={"nasrec": "9.9"})
-    refused(model, "format version 2", "reads version 1", "9.9")
+    edit_manifest(model, format="nasrec-model/3", versions={"nasrec": "9.9"})
+    refused(model, "format version 3", "reads version 2", "9.9")
 
 
 @pytest.mark.parametrize(

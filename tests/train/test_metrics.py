@@ -99,7 +99,7 @@ def test_evaluate(batch_size) -> None:
     assert found.rows == 200
     assert found.logloss == pytest.approx(log_loss(logits, split.labels))
     assert found.auc == pytest.approx(auc(logits, split.labels))
-    assert found.to_dict().keys() == {"logloss", "auc", "rows"}
+    assert found.to_dict().keys() == {"logloss", "auc", "rows", "ece", "bias"}
 
 
 def test_an_empty_split_has_no_metrics() -> None:

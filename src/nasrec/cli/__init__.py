@@ -7,6 +7,7 @@ diverged, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+from nasrec.cli import serving as _serving  # noqa: F401  its commands join the app
 from nasrec.cli.data import data_app
 from nasrec.cli.spaces import arch_app, space_app
 from nasrec.cli.stages import app

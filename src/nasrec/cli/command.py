@@ -7,14 +7,18 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from nasrec.errors import NasrecError
 from nasrec.files import finite
+
+if TYPE_CHECKING:
+    from nasrec.pipeline import Reporter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +43,8 @@ Threads = Annotated[
 EmbeddingDim = Annotated[
     int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
 ]
+Mlflow = Annotated[bool, typer.Option("--mlflow", help="Log to MLflow too (needs nasrec[mlflow]).")]
+ModelFolder = Annotated[Path, typer.Argument(help="A model folder, such as run/model.")]
 LayerNorm = Annotated[
     bool | None,
     typer.Option(help="LayerNorm in what is trained from scratch (on; paper: off at the end)."),
@@ -52,7 +58,7 @@ Arch = Annotated[
 def command(interrupted: str = "Stopped.") -> Callable[[F], F]:
     """Make a function's result the command's output, and its faults messages with exit codes.
 
-    The function returns what `--json` prints and the text for people.
+    The function returns what `--json` prints and the text for people (None: it has told it itself).
     """
 
     def wrap(function: F) -> F:
@@ -71,7 +77,10 @@ def command(interrupted: str = "Stopped.") -> Callable[[F], F]:
                 typer.echo(f"\n{interrupted}", err=True)
                 raise typer.Exit(130) from None
             else:
-                typer.echo(json.dumps(finite(result), allow_nan=False) if as_json else text)
+                if as_json:
+                    typer.echo(json.dumps(finite(result), allow_nan=False))
+                elif text is not None:  # standard output may be the command's own
+                    typer.echo(text)
 
         return run  # type: ignore[return-value]
 
@@ -96,6 +105,19 @@ def use(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def reporting(mlflow: bool, name: str, **settings: Any) -> Iterator[Reporter]:
+    """What tells how a stage goes, to MLflow too if asked."""
+    from nasrec.pipeline import Reporter
+    from nasrec.pipeline.tracking import mlflow_listener
+
+    if not mlflow:
+        yield Reporter()
+        return
+    with mlflow_listener(name, settings) as listener:
+        yield Reporter(listeners=[listener])
 
 
 RESUME = "Stopped. Give the same command again to go on where it was."

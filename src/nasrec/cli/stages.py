@@ -15,6 +15,7 @@ from nasrec.cli.command import (
     Json,
     Label,
     LayerNorm,
+    Mlflow,
     SchemaFile,
     Seed,
     Test,
@@ -22,6 +23,7 @@ from nasrec.cli.command import (
     Valid,
     command,
     number,
+    reporting,
     use,
 )
 
@@ -96,6 +98,7 @@ def search(
     config: Annotated[
         Path | None, typer.Option(help="YAML or JSON file of settings, as a run's config.json.")
     ] = None,
+    mlflow: Mlflow = False,
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
@@ -132,18 +135,20 @@ def search(
         from_scratch_random=from_scratch_random,
         layer_norm=layer_norm,
     )
-    run = search_log(
-        data,
-        label,
-        out,
-        valid=valid,
-        test=test,
-        ignore=ignore or (),
-        schema=schema,
-        format=format,
-        budget=budget,
-        config=settings,
-    )
+    with reporting(mlflow, str(out), **settings.model_dump(mode="json")) as reporter:
+        run = search_log(
+            data,
+            label,
+            out,
+            valid=valid,
+            test=test,
+            ignore=ignore or (),
+            schema=schema,
+            format=format,
+            budget=budget,
+            config=settings,
+            reporter=reporter,
+        )
     return run.to_dict(), run.summary
 
 
@@ -252,6 +257,7 @@ def train(
     ignore: Ignore = None,
     schema: SchemaFile = None,
     format: Format = None,
+    mlflow: Mlflow = False,
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
@@ -260,33 +266,36 @@ def train(
     from nasrec.pipeline.single import train_from_log
 
     use(threads)
-    trained = train_from_log(
-        data,
-        out,
-        arch=arch,
-        model=model,
-        space=space,
-        options=model_options(
-            embedding_dim or 16,
-            layer_norm=layer_norm is not False,
-            dropout=dropout,
-            embedding_dropout=embedding_dropout,
-        ),
-        training={
-            "epochs": epochs,
-            "learning_rate": learning_rate,
-            "batch_size": batch_size,
-            "optimizer": optimizer,
-            "embedding_l2": embedding_l2,
-        },
-        seed=seed,
-        label=label,
-        valid=valid,
-        test=test,
-        ignore=tuple(ignore or ()),
-        schema=schema,
-        format=format,
-    )
+    training = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "embedding_l2": embedding_l2,
+    }
+    with reporting(mlflow, str(out), model=model or arch, seed=seed, **training) as reporter:
+        trained = train_from_log(
+            data,
+            out,
+            arch=arch,
+            model=model,
+            space=space,
+            options=model_options(
+                embedding_dim or 16,
+                layer_norm=layer_norm is not False,
+                dropout=dropout,
+                embedding_dropout=embedding_dropout,
+            ),
+            training=training,
+            seed=seed,
+            reporter=reporter,
+            label=label,
+            valid=valid,
+            test=test,
+            ignore=tuple(ignore or ()),
+            schema=schema,
+            format=format,
+        )
     found = {
         f"{split}_{name}": trained.metrics[split][name]
         for split in ("valid", "test")
@@ -306,14 +315,23 @@ def evaluate(
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
-    """Log loss and AUC of a model on labelled rows."""
+    """Log loss, AUC, calibration error and bias of a model on labelled rows.
+
+    Calibration error: mean difference of predicted and true click rate over 20 bins of equally
+    many rows. Bias: predicted clicks divided by clicks.
+    """
     from nasrec.serve import load_model
 
     use(threads)
     metrics = load_model(model).evaluate(data, split)
-    loss, area = number(metrics.logloss), number(metrics.auc)
-    text = f"log loss {loss}\nAUC      {area}\nrows     {metrics.rows:,}"
-    return metrics.to_dict(), text
+    told = {
+        "log loss": number(metrics.logloss),
+        "AUC": number(metrics.auc),
+        "calibration error": number(metrics.ece),
+        "bias": number(metrics.bias),
+        "rows": f"{metrics.rows:,}",
+    }
+    return metrics.to_dict(), "\n".join(f"{name:<17} {value}" for name, value in told.items())
 
 
 @app.command(epilog="Example: nasrec demo --out demo-run")

@@ -87,12 +87,25 @@ def search_stage(
         with (
             Journal(run.search / "journal.jsonl", header) as journal,
             tell.bar("Scoring candidates", "candidates") as progress,
+            tell.log("search", run.search, lines=False) as log,
         ):
             replayed = len(journal.candidates)
+            best = min((c.score.logloss for c in journal.candidates), default=math.inf)
 
             def on_progress(candidate: Candidate, planned: int | None) -> None:
+                nonlocal best
                 if candidate.index >= replayed:
                     progress(candidate.index + 1, planned or candidate.index + 1)
+                    score = candidate.score
+                    best = min(best, score.logloss)
+                    log(
+                        {
+                            "step": candidate.index + 1,
+                            "valid_logloss": score.logloss,
+                            "valid_auc": score.auc,
+                            "best_valid_logloss": best,
+                        }
+                    )
 
             found = search(
                 method_of(config, inputs_of(data)),

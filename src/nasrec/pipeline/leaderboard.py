@@ -13,6 +13,7 @@ from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TrialResult
 from nasrec.train import Metrics, log_loss_of_probabilities
+from nasrec.train.reliability import bias_ratio, calibration_error
 
 FORMAT = "nasrec-leaderboard/1"
 BASE_RATE = "base rate"
@@ -54,6 +55,8 @@ def _row(family: str, results: list[TrialResult], data: PreparedData) -> dict[st
         **_trial(chosen),
         "test_logloss": test.logloss,
         "test_auc": test.auc,
+        "test_ece": test.ece,
+        "test_bias": test.bias,
         "test_rows": test.rows,
         "trainings": len(results),
         "family_seconds": sum(result.seconds for result in results),
@@ -98,6 +101,8 @@ def _base_rate(data: PreparedData) -> dict[str, Any]:
         "digest": None,
         "test_logloss": loss(data.test.labels),
         "test_auc": 0.5,
+        "test_ece": calibration_error(np.full(len(data.test), rate), data.test.labels),
+        "test_bias": bias_ratio(np.full(len(data.test), rate), data.test.labels),
         "test_rows": len(data.test),
         "trainings": 0,
         "family_seconds": 0.0,

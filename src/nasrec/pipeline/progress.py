@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from nasrec.pipeline.tracking import Listener, Log, stage_log
 
 #: Called with what is done and what is planned.
 Update = Callable[[int, int], None]
@@ -41,16 +44,21 @@ class Reporter:
 
     Args:
         quiet: tell nothing.
+        listeners: called with a stage's name and each record of numbers that it logs.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, listeners: Sequence[Listener] = ()) -> None:
+        self.quiet, self.listeners = quiet, tuple(listeners)
         self._console = Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
         """One line or more, as it is."""
         if not self.quiet:
             self._console.print(text, markup=False, soft_wrap=True)
+
+    def log(self, stage: str, folder: Path, lines: bool = True) -> AbstractContextManager[Log]:
+        """Where a stage's numbers go: files in its folder, and the listeners."""
+        return stage_log(stage, folder, self.listeners, lines)
 
     @contextmanager
     def bar(self, title: str, unit: str, scale: int = 1) -> Iterator[Update]:

@@ -25,10 +25,10 @@ from nasrec.pipeline.retrain import NASREC, retrain_stage
 from nasrec.pipeline.summary import summary_text
 from nasrec.pipeline.supernet import supernet_stage
 from nasrec.pipeline.trials import TrialResult
-from nasrec.serve import Model, load_model, save_model
+from nasrec.serve import Model, load_model, report, save_model
 from nasrec.serve.versions import environment
 from nasrec.space import Architecture
-from nasrec.train import Metrics
+from nasrec.train import predict_logits
 
 
 class Run:
@@ -155,8 +155,13 @@ def search(
         NasrecError: bad data, settings or folder, each with its place and how to mend it.
 
     Example:
-        >>> run = search("log.csv", label="click", out="run", seed=0)  # doctest: +SKIP
-        >>> print(run.table)  # doctest: +SKIP
+        >>> run = nasrec.search(
+        ...     "log.csv", label="click", out="run", seed=0, space="small", evaluations=2, top_k=1
+        ... )
+        >>> run.leaderboard[0]["test_rows"]
+        40
+        >>> run.model.predict_proba("new-rows.csv").shape
+        (50,)
     """
     tell = reporter or Reporter()
     asked = (config or SearchConfig()).replaced(**settings)
@@ -211,7 +216,7 @@ def _stages(run: RunFolder, data: PreparedData, config: SearchConfig, tell: Repo
     rows = leaderboard_stage(run, data, families)
     winner = families[NASREC][0]
     if not run.model.is_dir():
-        _take_home(run, data, config, winner, rows)
+        _take_home(run, data, config, winner)
     if not run.summary.is_file():
         architecture = winner.trial.spec.architecture
         assert architecture is not None
@@ -219,23 +224,21 @@ def _stages(run: RunFolder, data: PreparedData, config: SearchConfig, tell: Repo
 
 
 def _take_home(
-    run: RunFolder,
-    data: PreparedData,
-    config: SearchConfig,
-    winner: TrialResult,
-    rows: list[dict[str, Any]],
+    run: RunFolder, data: PreparedData, config: SearchConfig, winner: TrialResult
 ) -> None:
-    row = next(row for row in rows if row["family"] == NASREC)
-    nan = float("nan")
-    loss, auc = (nan if row[k] is None else row[k] for k in ("test_logloss", "test_auc"))
+    network = winner.network()
     save_model(
         run.model,
         winner.trial.spec,
-        winner.network().state_dict(),
+        network.state_dict(),
         data,
-        metrics={"valid": winner.valid, "test": Metrics(loss, auc, row["test_rows"])},
+        metrics={
+            part.name: report(predict_logits(network, part), part.labels)
+            for part in (data.valid, data.test)
+        },
         config={
             "training": winner.trial.config.model_dump(mode="json"),
             "search": config.model_dump(mode="json"),
         },
+        history=winner.folder,
     )

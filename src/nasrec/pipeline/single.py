@@ -16,9 +16,9 @@ from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.pipeline.data import DataRequest, inputs_of
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import Trial, run_trial
-from nasrec.serve import Model, ModelSpec, load_model, save_model
+from nasrec.serve import Model, ModelSpec, load_model, report, save_model
 from nasrec.space import Architecture, load_architecture, load_space
-from nasrec.train import TrainConfig
+from nasrec.train import TrainConfig, predict_logits
 
 
 def train(
@@ -43,6 +43,12 @@ def train(
         config: how it is trained.
         seed: its initial weights and the order of the rows.
         reporter: tells how it goes; on standard error by default.
+
+    Example:
+        >>> data = nasrec.prepare("log.csv", "data", label="click")
+        >>> model = nasrec.train(data, "logreg", "logreg")
+        >>> sorted(model.metrics)
+        ['test', 'valid']
     """
     out, config = Path(out), config or FROM_SCRATCH
     if out.exists():
@@ -55,9 +61,19 @@ def train(
     try:
         trial = Trial(name, name, spec, config, seed)
         result = run_trial(trial, data, aside / name, reporter or Reporter())
-        metrics: dict[str, Any] = {"valid": result.valid, "test": result.test(data)}
-        state = result.network().state_dict()
-        save_model(out, spec, state, data, metrics=metrics, config=config.model_dump(mode="json"))
+        network = result.network()
+        save_model(
+            out,
+            spec,
+            network.state_dict(),
+            data,
+            metrics={
+                part.name: report(predict_logits(network, part), part.labels)
+                for part in (data.valid, data.test)
+            },
+            config={"training": config.model_dump(mode="json"), "seed": seed},
+            history=result.folder,
+        )
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return load_model(out)
@@ -73,6 +89,7 @@ def train_from_log(
     training: Mapping[str, Any] | None = None,
     options: ModelOptions | None = None,
     seed: int = 0,
+    reporter: Reporter | None = None,
     **preparation: Any,
 ) -> Model:
     """`train` from names and files: a raw log is prepared first, the architecture is read.
@@ -86,6 +103,7 @@ def train_from_log(
         training: fields of TrainConfig; None leaves one as it is.
         options: how the model is made.
         seed: of the split, the initial weights and the order of the rows.
+        reporter: tells how it goes; on standard error by default.
         preparation: options of `nasrec.data.prepare` for a raw log.
     """
     if (arch is None) == (model is None):
@@ -116,4 +134,6 @@ def train_from_log(
             prepared = PreparedData.open(Path(data))
         else:
             prepared = prepare(data, Path(scratch) / "data", seed=seed, **preparation)
-        return train(prepared, chosen, out, options=options, config=config, seed=seed)
+        return train(
+            prepared, chosen, out, options=options, config=config, seed=seed, reporter=reporter
+        )

@@ -49,10 +49,10 @@ def summary_text(
         )
     parts.append(
         "Next:\n"
-        f"  nasrec evaluate {run.model} NEW-ROWS.csv      score it on other labelled rows\n"
+        f"  nasrec predict {run.model} NEW-ROWS.csv --out SCORES.csv    click probabilities\n"
+        f"  nasrec evaluate {run.model} NEW-ROWS.csv      test it on other labelled rows\n"
         f"  nasrec arch show {run.model}/architecture.json    look at what was found\n"
-        f"  python -c \"import nasrec; print(nasrec.load('{run.model}').predict_proba"
-        "('NEW-ROWS.csv'))\""
+        f"  nasrec export {run.model} --out EXPORTED      take it to another stack"
     )
     return "\n\n".join(parts) + "\n"
 

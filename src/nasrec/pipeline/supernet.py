@@ -10,7 +10,7 @@ from nasrec.nn import SharedWeights
 from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.progress import Reporter
-from nasrec.train import JsonLines, train_supernet
+from nasrec.train import train_supernet
 
 
 def supernet_stage(
@@ -23,7 +23,7 @@ def supernet_stage(
         rows = some_rows(data.train, config.supernet_rows, config.seed)
         batch = min(config.supernet.batch_size, len(rows))
         with (
-            JsonLines(run.supernet / "metrics.jsonl") as log,
+            tell.log("supernet", run.supernet) as log,
             tell.bar("Training the supernet", "rows", batch) as progress,
         ):
             result = train_supernet(

@@ -23,7 +23,7 @@ from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
-from nasrec.train import JsonLines, Metrics, TrainConfig, evaluate, fit
+from nasrec.train import Metrics, TrainConfig, evaluate, fit
 
 
 @dataclass(frozen=True)
@@ -157,12 +157,12 @@ def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) ->
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     content = read_json(result)
     nan = float("nan")
-    valid = content["valid"]
-    loss, auc = (nan if valid[k] is None else valid[k] for k in ("logloss", "auc"))
+    measured = content["valid"].items()
+    valid: dict[str, Any] = {name: nan if value is None else value for name, value in measured}
     return TrialResult(
         trial,
         folder,
-        Metrics(loss, auc, valid["rows"]),
+        Metrics(**valid),
         **{
             name: content[name]
             for name in ("weights", "embedding_weights", "madds", "steps", "seconds", "failed")
@@ -193,7 +193,7 @@ def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> No
     }
     batch = min(trial.config.batch_size, len(data.train))
     with (
-        JsonLines(folder / "metrics.jsonl") as log,
+        tell.log(trial.name, folder) as log,
         tell.bar(f"Training {trial.name}", "rows", batch) as progress,
     ):
         try:

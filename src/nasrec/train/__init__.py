@@ -10,6 +10,7 @@ from nasrec.train.metrics import (
     evaluate,
     log_loss,
     log_loss_of_probabilities,
+    metrics_of,
     predict_logits,
 )
 from nasrec.train.optim import (
@@ -46,6 +47,7 @@ __all__ = [
     "fit",
     "log_loss",
     "log_loss_of_probabilities",
+    "metrics_of",
     "predict_logits",
     "train_steps",
     "train_supernet",

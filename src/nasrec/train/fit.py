@@ -24,6 +24,7 @@ from nasrec.train.optim import build_optimizer
 if TYPE_CHECKING:
     from nasrec.data import Split
 
+MEASURED = ("logloss", "auc", "ece", "bias")
 Log = Callable[[Mapping[str, Any]], None]
 Progress = Callable[[int, int], None]
 
@@ -36,7 +37,7 @@ class FitResult:
         best: validation metrics of the weights the model now has; None without validation rows.
         best_step: the step after which they were measured.
         history: one record an evaluation: step, epoch, train_logloss, valid_logloss, valid_auc,
-            rows_per_second, seconds.
+            valid_ece, valid_bias, rows_per_second, seconds.
         steps: steps done; fewer than planned after an early stop.
         seconds: time spent, summed over all runs of a resumed training.
     """
@@ -181,11 +182,13 @@ def fit(
                     "train_logloss": loss,
                     "valid_logloss": None,
                     "valid_auc": None,
+                    "valid_ece": None,
+                    "valid_bias": None,
                     "rows_per_second": rate,
                 }
                 if valid is not None:
                     metrics = evaluate(model, valid)
-                    record |= {"valid_logloss": metrics.logloss, "valid_auc": metrics.auc}
+                    record |= {f"valid_{name}": getattr(metrics, name) for name in MEASURED}
                 # as it would read back from a checkpoint: NaN is null there
                 history.append(finite(record | {"seconds": seconds()}))
                 if log is not None:
@@ -210,8 +213,7 @@ def fit(
             _load_weights(model, store.path(best["step"]) / "weights.safetensors")
         else:
             model.load_state_dict(kept)
-    nan = float("nan")
-    auc = nan if best["valid_auc"] is None else best["valid_auc"]
-    logloss = nan if best["valid_logloss"] is None else best["valid_logloss"]
-    metrics = Metrics(logloss, auc, len(valid))
+    found = {name: best[f"valid_{name}"] for name in MEASURED}
+    known = {name: math.nan if value is None else value for name, value in found.items()}
+    metrics = Metrics(rows=len(valid), **known)
     return FitResult(metrics, best["step"], history, done, seconds())

@@ -1,7 +1,8 @@
-"""Log loss and ROC AUC, exact, and their measurement on a split."""
+"""Log loss, ROC AUC (both exact) and calibration, and their measurement on a split."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+
+from nasrec.train.reliability import bias_ratio, calibration_error
 
 if TYPE_CHECKING:
     from nasrec.data import Batch, Split
@@ -18,11 +21,16 @@ EVALUATION_BATCH = 8192  # rows; a larger one gains no speed on CPU and costs me
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a model scores on a split. `auc` is NaN where the rows hold one class only."""
+    """What a model scores on a split. `auc` is NaN where the rows hold one class only.
+
+    `ece` and `bias` are those of `train.reliability`; NaN where they were not measured.
+    """
 
     logloss: float
     auc: float
     rows: int
+    ece: float = math.nan
+    bias: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types."""
@@ -141,7 +149,20 @@ def predict_logits(model: nn.Module, split: Split, batch_size: int = EVALUATION_
 
 
 def evaluate(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Metrics:
-    """Log loss and AUC of a model on all rows of a split."""
-    logits = predict_logits(model, split, batch_size)
-    y, w = split.labels, split.weights
-    return Metrics(log_loss(logits, y, w), auc(logits, y, w), len(split))
+    """Log loss, AUC and calibration of a model on all rows of a split."""
+    return metrics_of(predict_logits(model, split, batch_size), split.labels, split.weights)
+
+
+def metrics_of(
+    logits: Tensor | ArrayLike,
+    labels: Tensor | ArrayLike,
+    weights: Tensor | ArrayLike | None = None,
+) -> Metrics:
+    """Log loss, AUC and calibration of logits; all arguments have shape (rows,).
+
+    Weights count for log loss and AUC; calibration is that of rows.
+    """
+    x, y = _vector(logits), _vector(labels)
+    p = np.exp(-np.logaddexp(0.0, -x.astype(np.float64)))
+    loss, area = log_loss(x, y, weights), auc(x, y, weights)
+    return Metrics(loss, area, x.size, calibration_error(p, y), bias_ratio(p, y))

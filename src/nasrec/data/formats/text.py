@@ -11,14 +11,14 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from nasrec.data.formats.buffer import SMALL, Buffer, first_newline, skip_blank, skip_line
-from nasrec.data.formats.log import BadLine, BadRows, Chunk, Position
+from nasrec.data.formats.log import BadLine, BadRows, Chunk, Position, require_columns
 from nasrec.data.formats.scan import (
     NEWLINE,
     count_byte,
@@ -123,32 +123,62 @@ class TextReader:
         at = start if start.offset else head
         with opened(path) as stream:
             stream.seek(at.offset)
-            buffer = Buffer(stream)
-            window = chunk_bytes
-            while True:
-                text, fault, final = self._next(buffer, window)
-                bad: list[BadLine] = []
-                frame, lines, body = self._read(text, names, columns, path, at.line, bad_rows, bad)
-                frame, lines = self._judged(frame, lines, body, path, bad_rows, bad)
-                frame, lines = self.finish(frame, lines, path, columns)
-                after = Position(
-                    offset=at.offset + len(text),
-                    row=at.row + frame.height,
-                    line=at.line + count_byte(text, NEWLINE),
-                )
-                buffer.skip(len(text))
-                if fault is not None:
-                    _found(bad, bad_rows, path, after.line, fault, buffer.peek(1024))
-                    length = skip_line(buffer)
-                    after = Position(
-                        offset=after.offset + length, row=after.row, line=after.line + 1
-                    )
-                following = None if final else after
-                yield Chunk(frame.select(columns), str(path), lines, at.row, tuple(bad), following)
-                if final:
-                    return
-                at = after
-                window = SMALL if fault else min(chunk_bytes, 2 * window)
+            yield from self._chunks(Buffer(stream), names, at, path, columns, chunk_bytes, bad_rows)
+
+    def pipe(
+        self, stream: IO[bytes], name: str, columns: Sequence[str] | None, *, chunk_bytes: int
+    ) -> Iterator[Chunk]:
+        """The rows of a stream that can be read only once, such as standard input.
+
+        Args:
+            stream: the text.
+            name: what to call it in messages.
+            columns: the columns to read, in this order; None reads all.
+            chunk_bytes: about how many bytes of text a chunk holds.
+
+        Raises:
+            DataError: damage, with its line, or a column that is not there.
+        """
+        buffer, path = Buffer(stream), Path(name)
+        names, at = self._head(buffer, path)
+        there = (*names, *(column.name for column in self.derived))
+        columns = there if columns is None else columns
+        require_columns(columns, there, name)
+        yield from self._chunks(buffer, names, at, path, columns, chunk_bytes, "error")
+
+    def _chunks(
+        self,
+        buffer: Buffer,
+        names: tuple[str, ...],
+        at: Position,
+        path: Path,
+        columns: Sequence[str],
+        chunk_bytes: int,
+        bad_rows: BadRows,
+    ) -> Iterator[Chunk]:
+        window = chunk_bytes
+        while True:
+            text, fault, final = self._next(buffer, window)
+            bad: list[BadLine] = []
+            frame, lines, body = self._read(text, names, columns, path, at.line, bad_rows, bad)
+            frame, lines = self._judged(frame, lines, body, path, bad_rows, bad)
+            frame, lines = self.finish(frame, lines, path, columns)
+            after = Position(
+                offset=at.offset + len(text),
+                row=at.row + frame.height,
+                line=at.line + count_byte(text, NEWLINE),
+            )
+            buffer.skip(len(text))
+            if fault is not None:
+                _found(bad, bad_rows, path, after.line, fault, buffer.peek(1024))
+                length = skip_line(buffer)
+                after = Position(offset=after.offset + length, row=after.row, line=after.line + 1)
+            following = None if final else after
+            yield Chunk(frame.select(columns), str(path), lines, at.row, tuple(bad), following)
+            if final:
+                return
+            at = after
+            window = SMALL if fault else min(chunk_bytes, 2 * window)
 
     def needed(self, columns: Sequence[str]) -> set[str]:
         """The columns of the file that `columns` are made from."""

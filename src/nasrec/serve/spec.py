@@ -1,0 +1,83 @@
+"""Which network a model is, and its weights from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from nasrec.errors import RunError
+from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline
+from nasrec.nn.parameters import shapes_only
+from nasrec.space import Architecture
+
+NASREC = "nasrec"
+AGAIN = "copy the folder again from where it was trained, or train the model again"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which network a model is: enough to build it, without its weights.
+
+    Attributes:
+        model: `nasrec`, or a name in `nasrec.nn.BASELINES`.
+        inputs: the columns it reads.
+        options: how it is made.
+        architecture: of a NASRecNet; None for the hand-made models.
+    """
+
+    model: str
+    inputs: Inputs
+    options: ModelOptions
+    architecture: Architecture | None = None
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The network, newly initialised."""
+        if self.architecture is not None:
+            return NASRecNet(self.architecture, self.inputs, self.options, seed=seed)
+        return build_baseline(self.model, self.inputs, self.options, seed=seed)
+
+    def load(self, weights: Path) -> nn.Module:
+        """The network with the weights of a safetensors file.
+
+        Raises:
+            RunError: the file is damaged, or holds other tensors than the network has.
+        """
+        if self.architecture is not None:  # large tables need not be initialised to be replaced
+            network: nn.Module = NASRecNet(
+                self.architecture, self.inputs, self.options, source=shapes_only
+            )
+        else:
+            network = self.build()
+        try:
+            tensors = load_file(weights)
+        except (OSError, SafetensorError) as error:
+            raise RunError(
+                f"the weights cannot be read: {error}", where=str(weights), mend=AGAIN
+            ) from None
+        needed = network.state_dict()
+        if missing := [name for name in needed if name not in tensors]:
+            raise RunError(
+                f"{len(missing)} of {len(needed)} tensors are missing, the first is {missing[0]!r}",
+                where=str(weights),
+                mend=AGAIN,
+            )
+        if unknown := [name for name in tensors if name not in needed]:
+            raise RunError(
+                f"there is a tensor that the model does not have, {unknown[0]!r}",
+                where=str(weights),
+                mend=AGAIN,
+            )
+        for name, tensor in tensors.items():
+            if tensor.shape != needed[name].shape:
+                raise RunError(
+                    f"the tensor {name!r} has the shape {tuple(tensor.shape)} and should have "
+                    f"{tuple(needed[name].shape)}",
+                    where=str(weights),
+                    mend=AGAIN,
+                )
+        network.load_state_dict(tensors, assign=True)
+        return network.eval()

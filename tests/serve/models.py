@@ -1,0 +1,48 @@
+"""Small trained-looking models for the tests of this room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nasrec.data import PreparedData, SyntheticLog, prepare
+from nasrec.nn import Inputs, ModelOptions
+from nasrec.serve import Model, ModelSpec, load_model, save_model
+from nasrec.space import NASREC_FULL
+from nasrec.train import Metrics
+
+LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
+OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,))
+
+
+def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> PreparedData:
+    return prepare(log.generate(rows), folder / "data", label="label")
+
+
+def spec_of(name: str, data: PreparedData) -> ModelSpec:
+    inputs = Inputs(data.n_dense, data.vocabulary_sizes)
+    architecture = None
+    if name == "nasrec":
+        space = NASREC_FULL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=3)
+        architecture = space.sample(np.random.default_rng(0))
+    return ModelSpec(name, inputs, OPTIONS, architecture)
+
+
+def saved(path: Path, data: PreparedData, name: str = "nasrec") -> torch.nn.Module:
+    """A model folder, and the network that is in it."""
+    spec = spec_of(name, data)
+    network = spec.build(seed=3)
+    generator = torch.Generator().manual_seed(5)
+    for parameter in network.parameters():  # logistic regression starts at zero
+        torch.nn.init.normal_(parameter, 0, 0.3, generator=generator)
+    metrics = {"valid": Metrics(0.5, 0.7, 30), "test": Metrics(0.6, float("nan"), 30)}
+    save_model(path, spec, network.state_dict(), data, metrics=metrics, config={"epochs": 1})
+    return network
+
+
+def model_of(folder: Path, name: str = "nasrec", log: SyntheticLog = LOG) -> Model:
+    """A model in `folder`/model, its data in `folder`/data."""
+    saved(folder / "model", prepared(folder, log=log), name)
+    return load_model(folder / "model")
