@@ -218,7 +218,7 @@ def test_a_text_in_a_numeric_column(tmp_path):
 def test_a_damaged_shard(folder, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(folder / "run/data", data)
-    shard = data / "train/sparse.npy"
+    shard = data / "train/00000.npy"
     content = bytearray(shard.read_bytes())
     content[-3] ^= 1
     shard.write_bytes(content)

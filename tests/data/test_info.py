@@ -23,9 +23,7 @@ def folder(tmp_path_factory) -> Path:
         LOG.write_csv(path / f"day{i}.csv", 200, stream=i)
     with (path / "day1.csv").open("a") as file:
         file.write("1,2\n")
-    options = (
-        "--label label --bad-rows quarantine --split random:0.5,0.3,0.2 --threads 1 --memory 1"
-    )
+    options = "--label label --bad-rows quarantine --split random:0.5,0.3,0.2 --memory 1"
     days = [str(path / f"day{i}.csv") for i in range(2)]
     done = RUNNER.invoke(app, ["prepare", *days, "--out", str(path / "data"), *options.split()])
     assert done.exit_code == 0, done.output
