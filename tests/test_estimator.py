@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -134,6 +136,18 @@ def test_few_rows_get_enough_steps():
     assert settings.planned_evaluations == 50
     said = NASRecClassifier(config={"space": SPACE, "retrain": {"epochs": 2}})._settings(rows=200)
     assert said.retrain.epochs == 2
+
+
+def test_without_scikit_learn_only_the_classifier_is_missing():
+    code = (
+        "import sys; sys.modules['sklearn.base'] = None\n"
+        "from nasrec import *\n"
+        "import nasrec\n"
+        "try: nasrec.NASRecClassifier\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install 'nasrec[sklearn]'" in done.stdout, done.stderr
 
 
 def test_faults_are_value_errors():

@@ -61,10 +61,10 @@ _PUBLIC = {
 }
 _RENAMED = {"load": "load_model"}
 
+# Without NASRecClassifier: a star import must not need scikit-learn.
 __all__ = [
     "Architecture",
     "Model",
-    "NASRecClassifier",
     "NasrecError",
     "PreparedData",
     "Run",
@@ -89,7 +89,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_PUBLIC})
 
 
 class _Package(ModuleType):

@@ -11,10 +11,6 @@ from typing import Any, Self, cast
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_y, check_is_fitted, validate_data
 
 from nasrec.config import SearchConfig
 from nasrec.data import Column, Schema, infer_schema
@@ -22,6 +18,16 @@ from nasrec.errors import NasrecError
 from nasrec.pipeline import Reporter, search
 from nasrec.pipeline.tracking import Listener
 from nasrec.serve import Model
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils import Tags, check_random_state
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.validation import _check_y, check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError(
+        "NASRecClassifier needs scikit-learn 1.6 or newer: pip install 'nasrec[sklearn]'"
+    ) from error
 
 FEWEST_ROWS = 20
 """Rows of each class from which a tenth can be held out; of fewer, all rows serve for all."""
