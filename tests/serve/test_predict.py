@@ -140,7 +140,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 
 def test_drift_counts_what_is_missing_and_unknown(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK_ROWS", 30)
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 500)
     frame = LOG.generate(100, stream=4).with_columns(
         pl.Series("C1", ["never seen"] * 40 + [None] * 25 + ["c1_0"] * 35),
         pl.Series("I1", [None] * 30 + [0] * 20 + [5] * 50),
@@ -209,7 +209,8 @@ def test_files_that_hold_nothing_or_not_all(model, frame, tmp_path):
     (tmp_path / "f.csv").write_text(text.rsplit(",", 1)[0])  # ends in the middle of a row
     fails(model, tmp_path / "f.csv", "line 701", "truncated line")
     fails(model, tmp_path / "none.csv", "no such file")
-    fails(model, tmp_path, "folder")
+    (tmp_path / "nothing").mkdir()
+    fails(model, tmp_path / "nothing", "no files in the folder")
     (tmp_path / "f.xyz").write_text("")
     fails(model, tmp_path / "f.xyz", "extension")
 
