@@ -10,10 +10,20 @@ import pytest
 from rich.console import Console
 
 from nasrec.config import Recipe, SearchConfig, config_from_options, evolution_for, model_options
+from nasrec.data import SyntheticLog, prepare
 from nasrec.errors import ConfigError, RunError, SpaceError
-from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline, count_dense_weights
+from nasrec.nn import (
+    Inputs,
+    ModelOptions,
+    NASRecNet,
+    build_baseline,
+    count_dense_weights,
+    live_madds,
+)
 from nasrec.pipeline import Reporter, RunFolder
 from nasrec.pipeline.budget import Measured, sized
+from nasrec.pipeline.candidates import method_of
+from nasrec.pipeline.data import DataRequest
 from nasrec.pipeline.leaderboard import text_table
 from nasrec.pipeline.picture import picture
 from nasrec.pipeline.retrain import matching_hidden, random_architectures
@@ -179,6 +189,42 @@ def test_random_architectures_are_different_and_repeatable():
     assert drawn == random_architectures(config, 20)
     tiny = NASREC_SMALL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=1)
     assert 0 < len(random_architectures(SearchConfig(space=tiny), 1000)) < 30
+
+
+def test_no_candidate_is_dearer_than_the_limit():
+    inputs, limit = Inputs(4, (100, 2000)), 20_000
+    space = NASREC_SMALL.with_(name="two", blocks=2, dense_dims=(16, 32, 64), sparse_dims=(4, 8))
+    for method in ("evolution", "random"):
+        config = SearchConfig(space=space, method=method, max_madds=limit).with_evaluations(30)
+        asked = method_of(config, inputs)
+        rng = np.random.default_rng(0)
+        proposed = []
+        while len(proposed) < 30:
+            for architecture in asked.ask(4):
+                proposed.append(architecture)
+                asked.tell(architecture, float(rng.random()))
+        assert all(live_madds(a, inputs, config.model) <= limit for a in proposed)
+    free = method_of(SearchConfig(space=space), inputs).ask(30)
+    assert any(live_madds(a, inputs) > limit for a in free)
+
+
+def test_a_limit_that_nothing_meets_tells_the_cheapest():
+    with pytest.raises(ConfigError, match=r"the cheapest needs [\d,]+ multiply-adds"):
+        space = NASREC_SMALL.with_(name="one", blocks=1)
+        method_of(SearchConfig(space=space, max_madds=1), Inputs(4, (100, 2000)))
+
+
+def test_a_folder_is_prepared_data_or_the_files_of_a_log(tmp_path):
+    raw, data = tmp_path / "raw", tmp_path / "data"
+    raw.mkdir()
+    SyntheticLog(n_dense=1, n_sparse=1).write_csv(raw / "a.csv", 300)
+    assert not DataRequest(raw).prepared
+    assert not DataRequest(raw / "a.csv").prepared
+    prepare(raw, data, label="label")
+    assert DataRequest(data).prepared
+    (data / "manifest.json").unlink()  # damaged, and still no log
+    assert DataRequest(data).prepared
+    assert DataRequest(tmp_path).prepared  # neither: told as a folder that is not prepared
 
 
 # -- the run folder -----------------------------------------------------------------------------

@@ -160,6 +160,7 @@ def test_drift_of_the_training_rows_themselves_is_none(tmp_path):
     raw = {c: train[c].null_count() / 300 for c in train.columns}
     for column in told:
         assert column.missing == pytest.approx(raw[column.column])
+        assert column.trained["missing"] is not None
         for name, then in column.trained.items():
             if then is not None:  # 240 of the 300 rows
                 assert getattr(column, name) == pytest.approx(then, abs=0.05)

@@ -73,6 +73,7 @@ def calibrate(
     Where negatives were sampled for training, --negative-rate says what share was kept, and the
     probabilities become those of the full log.
     """
+    from nasrec.data.dataset import is_prepared
     from nasrec.serve import calibrate as calibrated
     from nasrec.serve import load_model
 
@@ -82,7 +83,7 @@ def calibrate(
     lines = []
     for split, before in (("test", given.metrics.get("test")), ("calibration", None)):
         found = made.metrics.get(split)
-        if found is None or (split == "test" and not Path(data).is_dir()):
+        if found is None or (split == "test" and not is_prepared(data)):
             continue
         lines.append(f"{split} rows ({found['rows']:,}):")
         for name, title in (

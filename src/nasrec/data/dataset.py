@@ -10,10 +10,12 @@ import numpy as np
 
 from nasrec.data.batches import Split
 from nasrec.data.encode import ENCODER_FILE, Encoder
+from nasrec.data.formats import has_format
 from nasrec.data.layout import Batch, Layout
 from nasrec.data.schema import Schema
 from nasrec.data.store import (
     AGAIN,
+    MANIFEST,
     canonical,
     read_manifest,
     sha256,
@@ -30,6 +32,21 @@ CHECK_AT_OPEN = 2**22
 """Bytes up to which opening verifies checksums too: it takes milliseconds whatever the size."""
 CHECKED_ROWS = 1 << 17
 """Rows whose ids are checked at a time."""
+
+
+def is_prepared(source: object, format: str | None = None) -> bool:
+    """Whether a source is a prepared folder (perhaps a damaged one), and not a folder of log files.
+
+    Args:
+        source: what a user has given.
+        format: how its files are to be read; None goes by their extensions.
+    """
+    if not isinstance(source, str | Path) or not Path(source).is_dir():
+        return False
+    folder = Path(source)
+    if any((folder / name).exists() for name in (MANIFEST, ENCODER_FILE)):
+        return True
+    return format is None and not any(map(has_format, folder.iterdir()))
 
 
 class PreparedData:

@@ -65,6 +65,19 @@ def fit(
     return Encoder(dense, list(in_order(jobs, threads)))
 
 
+def missing_numbers(parts: Sequence[Part], codes: Sequence[Codes], plan: Plan) -> dict[str, float]:
+    """Share of the train rows without a value, by numeric column; encoded, it looks like 0."""
+    rows = max(1, sum(int((part_codes == TRAIN).sum()) for part_codes in codes))
+    return {
+        number.name: sum(
+            int(np.isnan(part.column(f"dense{i}")[part_codes == TRAIN]).sum())
+            for part, part_codes in zip(parts, codes, strict=True)
+        )
+        / rows
+        for i, number in enumerate(plan.dense)
+    }
+
+
 def _counts(
     parts: Sequence[Part],
     train: Sequence[NDArray[np.bool_]],

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from nasrec.data.dataset import PreparedData
 from nasrec.data.encode import ENCODER_FILE, Encoder
-from nasrec.data.fitting import fit
+from nasrec.data.fitting import fit, missing_numbers
 from nasrec.data.formats import BadLine, BadRows, Chunk, Log, Source, format_of, open_log
 from nasrec.data.formats.log import require_columns
 from nasrec.data.infer import infer_columns, require_values
@@ -278,6 +278,7 @@ class _Run:
                 }
                 for name, rows, clicked in zip(SPLITS, counts, clicks, strict=True)
             },
+            "missing": missing_numbers(all_parts, codes, self.plans[0]),
             "bad_rows": {"count": len(bad), "first": [_told(line) for line in bad[:SHOWN]]},
             "warnings": [*warnings, *found],
         }

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from nasrec.data import PreparedData, Schema, Split, prepare
-from nasrec.data.dataset import canonical, sha256
+from nasrec.data.dataset import canonical, is_prepared, sha256
 from nasrec.data.formats import open_log
 from nasrec.errors import ConfigError, RunError
 from nasrec.files import write_json
@@ -37,7 +37,7 @@ class DataRequest:
     @property
     def prepared(self) -> bool:
         """Whether the data are a prepared folder."""
-        return not isinstance(self.data, pl.DataFrame) and Path(self.data).is_dir()
+        return is_prepared(self.data, self.format)
 
     def describe(self) -> dict[str, Any]:
         """What the data are, by content and not by name, as JSON types.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec.data import Encoder, Split
+from nasrec.data import Encoder, PreparedData
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk
 from nasrec.data.values import parse_numbers
@@ -115,19 +115,17 @@ def _missing_id(column: CategoricalEncoder) -> int:
     return int(places[0]) + 1 if len(places) else 0
 
 
-def training_rates(encoder: Encoder, train: Split) -> dict[str, dict[str, float | None]]:
-    """Rates of the encoded training rows, by column.
+def training_rates(data: PreparedData) -> dict[str, dict[str, float | None]]:
+    """Rates of the training rows, by column.
 
-    A missing number and one that is encoded as 0 cannot be told apart there, so "missing" of a
-    numeric column is None. A category that is missing too rarely for an id of its own counts as
-    unknown.
+    A category that is missing too rarely for an id of its own counts as unknown.
     """
-    rates = Rates(encoder)
-    for batch in train.batches(_BATCH):
+    rates = Rates(data.encoder)
+    for batch in data.train.batches(_BATCH):
         rates.add(batch.dense.numpy(), batch.sparse.numpy())
     shares = rates.shares()
     for name in rates.dense:
-        shares[name]["missing"] = None
+        shares[name]["missing"] = data.manifest["missing"][name]
     return shares
 
 

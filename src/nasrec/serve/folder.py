@@ -34,7 +34,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from nasrec.data import PreparedData, Schema
-from nasrec.data.dataset import sha256_of_file
+from nasrec.data.dataset import is_prepared, sha256_of_file
 from nasrec.errors import NasrecError, RunError
 from nasrec.files import finite, folder_written_aside
 from nasrec.nn import Inputs, ModelOptions
@@ -42,7 +42,7 @@ from nasrec.serve.calibration import Calibration, fit_calibration
 from nasrec.serve.drift import training_rates
 from nasrec.serve.encoding import ENCODER, SCHEMA, copy_encoder
 from nasrec.serve.interval import report
-from nasrec.serve.model import Data, Model, Rows, is_folder
+from nasrec.serve.model import Data, Model, Rows
 from nasrec.serve.spec import AGAIN, NASREC, ModelSpec
 from nasrec.serve.versions import versions
 from nasrec.space import Architecture
@@ -95,7 +95,7 @@ def save_model(
         }
         _write(aside / "metrics.json", found)
         _write(aside / "config.json", config)
-        _write(aside / "statistics.json", training_rates(data.encoder, data.train))
+        _write(aside / "statistics.json", training_rates(data))
         for file in sorted(history.iterdir()) if history is not None else ():
             if file.name == "metrics.jsonl" or file.name.startswith("events."):
                 (aside / "training").mkdir(exist_ok=True)
@@ -148,7 +148,7 @@ def calibrate(
     fitted = fit_calibration(method, logits, labels, negative_rate)
     plain = fitted.for_rows_like_training()
     found = {"calibration": report(plain(logits), labels)}
-    if is_folder(data):
+    if is_prepared(data):
         others, others_labels, _ = model.labelled(data, "test")
         found |= {"test": report(plain(others), others_labels)}
     metrics = {**model.metrics, **found}

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from nasrec.data import Encoder, PreparedData, Schema, Split
+from nasrec.data.dataset import is_prepared
 from nasrec.data.formats import Chunk
 from nasrec.data.values import clicks_of, require_both_classes, weights_of
 from nasrec.errors import DataError
@@ -126,7 +127,7 @@ class Model:
         """
         logits, labels, weights = self.labelled(data, split, format)
         calibration = self.calibration
-        if is_folder(data):
+        if is_prepared(data):
             calibration = calibration.for_rows_like_training()
         return metrics_of(calibration(logits), labels, weights)
 
@@ -137,7 +138,7 @@ class Model:
 
         Weights are None where the schema has none; see `evaluate`.
         """
-        if is_folder(data):
+        if is_prepared(data):
             part = self.split_of(Path(str(data)), split)
             return predict_logits(self.network, part).numpy(), part.labels, part.weights
         logits, labels, weights = [], [], []
@@ -159,7 +160,7 @@ class Model:
         Returns:
             dense (rows, n_dense), sparse (rows, Σ slots), labels (rows,): in memory, writable.
         """
-        if is_folder(data):
+        if is_prepared(data):
             part = self.split_of(Path(str(data)), split)
             chosen = np.unique(np.linspace(0, len(part) - 1, most).astype(np.int64))
             batch = part.take(chosen)
@@ -235,8 +236,3 @@ class Model:
             np.concatenate(sparse_parts),
             np.concatenate(label_parts),
         )
-
-
-def is_folder(data: Any) -> bool:
-    """Whether data are a folder on disk."""
-    return isinstance(data, str | Path) and Path(data).is_dir()

@@ -79,6 +79,14 @@ def format_of(path: Path, name: str | None = None) -> str:
     )
 
 
+def has_format(path: Path) -> bool:
+    """Whether the extension of a file says how to read it."""
+    try:
+        return path.is_file() and bool(format_of(path))
+    except DataError:
+        return False
+
+
 def open_log(
     source: Source,
     format: str | None = None,
