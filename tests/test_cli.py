@@ -76,7 +76,7 @@ def test_help_imports_nothing_heavy():
 
 COMMANDS = [
     ["search"], ["prepare"], ["train"], ["evaluate"], ["demo"],
-    ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
+    ["models"], ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
 ]  # fmt: skip
 
 
