@@ -88,8 +88,10 @@ def search(
     embedding_dim: EmbeddingDim = None,
     baselines: Annotated[
         str | None,
-        typer.Option(help="Hand-made models to compare with, by commas, or none (logreg,mlp,dlrm; "
-            "see nasrec models)."),
+        typer.Option(
+            help="Hand-made models to compare with, by commas, or none (logreg,mlp,dlrm; "
+            "see nasrec models)."
+        ),
     ] = None,
     from_scratch_random: Annotated[
         int | None,

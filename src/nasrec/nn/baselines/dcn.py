@@ -16,17 +16,27 @@ from nasrec.nn.parameters import Axis, Maker, constant, fresh
 LAYERS = 3
 
 
-class CrossLayer(nn.Module):
-    """x_{l+1} = x_0 (w·x_l) + b + x_l: (B, D) twice, to (B, D)."""
+class Cross(nn.Module):
+    """A layer that reads x_0 and x_l, both (B, D), and gives x_{l+1}; `madds` are for one row."""
+
+    madds: int
 
     def __init__(self, width: int, make: Maker) -> None:
         super().__init__()
+
+
+class VectorCross(Cross):
+    """x_{l+1} = x_0 (w·x_l) + b + x_l: (B, D) twice, to (B, D)."""
+
+    def __init__(self, width: int, make: Maker) -> None:
+        super().__init__(width, make)
         self.weight = weighted_sum(width, make.child("weight"))
         self.bias = make("bias", Axis.fixed(width), init=constant(0))
         self.madds = self.weight.madds
 
     def forward(self, first: Tensor, x: Tensor) -> Tensor:
-        return first * self.weight({"x": x}) + self.bias + x
+        y: Tensor = first * self.weight({"x": x}) + self.bias + x
+        return y
 
 
 class DCN(Baseline):
@@ -40,7 +50,7 @@ class DCN(Baseline):
 
     title = "DCN"
     paper = "Wang et al., ADKDD 2017, arXiv 1708.05123"
-    layer: ClassVar[type[nn.Module]] = CrossLayer
+    layer: ClassVar[type[Cross]] = VectorCross
 
     def __init__(self, inputs: Inputs, options: ModelOptions, *, seed: int = 0) -> None:
         super().__init__()
@@ -51,8 +61,7 @@ class DCN(Baseline):
         self.cross = nn.ModuleList(layers)
         self.head = weighted_sum(width, make.child("head"))
         self.deep = Perceptron((width, *options.hidden, 1), make.child("deep"), options.dropout)
-        crossing = sum(int(layer.madds) for layer in layers)
-        self.madds = crossing + self.head.madds + self.deep.madds
+        self.madds = sum(layer.madds for layer in layers) + self.head.madds + self.deep.madds
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         first = torch.cat([dense, self.embedding(sparse).flatten(1)], 1)

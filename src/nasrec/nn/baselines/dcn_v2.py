@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from nasrec.nn.baselines.dcn import DCN
+from nasrec.nn.baselines.dcn import DCN, Cross
 from nasrec.nn.operators import Linear
 from nasrec.nn.parameters import Axis, Maker
 
 
-class MatrixCrossLayer(nn.Module):
+class MatrixCross(Cross):
     """x_{l+1} = x_0 ∘ (W x_l + b) + x_l: (B, D) twice, to (B, D)."""
 
     def __init__(self, width: int, make: Maker) -> None:
-        super().__init__()
+        super().__init__(width, make)
         axis = Axis.fixed(width)
         self.weight = Linear({"x": axis}, axis, bias=True, make=make.child("weight"))
         self.madds = self.weight.madds
@@ -34,4 +34,4 @@ class DCNV2(DCN):
 
     title = "DCN-V2"
     paper = "Wang et al., WWW 2021, arXiv 2008.13535"
-    layer = MatrixCrossLayer
+    layer = MatrixCross

@@ -33,12 +33,10 @@ class BilinearFusion(nn.Module):
         self.madds = self.linear.madds + width * piece.size
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        left_HBP, right_HBP = (
-            x.unflatten(1, self.shape).transpose(0, 1) for x in (left, right)
-        )
-        products = (torch.bmm(left_HBP, self.weight) * right_HBP).sum((0, 2))
+        left_HBP, right_HBP = (x.view(-1, *self.shape).transpose(0, 1) for x in (left, right))
+        products = torch.bmm(left_HBP, self.weight) * right_HBP
         linear: Tensor = self.linear({"left": left, "right": right})
-        return linear.squeeze(1) + products
+        return linear.squeeze(1) + products.sum((0, 2))
 
 
 class FinalMLP(Baseline):

@@ -14,7 +14,7 @@ from nasrec.nn.operators import Linear
 from nasrec.nn.parameters import Axis, Maker, fresh
 
 #: Feature maps of each layer. The paper has three layers too, of up to 200 maps; those would
-#: need twenty times the multiply-adds.
+#: need more than twenty times the multiply-adds.
 MAPS = (32, 32, 32)
 
 
