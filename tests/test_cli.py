@@ -14,6 +14,8 @@ import torch
 from typer.testing import CliRunner
 
 from nasrec.cli import app
+from nasrec.nn import BASELINES
+from nasrec.space import PUBLISHED
 from tests.end_to_end.tiny import LOG, contents, write_log
 
 RUNNER = CliRunner()
@@ -76,7 +78,7 @@ def test_help_imports_nothing_heavy():
 
 COMMANDS = [
     ["search"], ["prepare"], ["train"], ["evaluate"], ["demo"],
-    ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
+    ["models"], ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
 ]  # fmt: skip
 
 
@@ -153,6 +155,26 @@ def test_arch_show_and_sample():
     assert "never reaches the logit" in text
     assert object_of("arch", "sample", "--seed", 1) == object_of("arch", "sample", "--seed", 1)
     assert object_of("arch", "sample", "--seed", 1) != object_of("arch", "sample", "--seed", 2)
+
+
+def test_models():
+    told = object_of("models")
+    assert (told["dense"], told["sparse"]) == (13, 26)
+    models = {m["name"]: m for m in told["models"]}
+    assert list(models) == [*BASELINES, *(f"published:{name}" for name in PUBLISHED)]
+    assert (models["dcn-v2"]["title"], models["logreg"]["weights"]) == ("DCN-V2", 14)
+    assert models["published:criteo-full"]["weights"] == 752_131
+    width = 13 + 26 * 16
+    perceptron = width * 400 + 400 * 400 + 400
+    assert models["mlp"] == {
+        "name": "mlp", "title": "MLP", "paper": BASELINES["mlp"].paper,
+        "weights": perceptron + 801, "madds": perceptron,
+    }  # fmt: skip
+    small = object_of("models", "--dense", 0, "--sparse", 3, "--embedding-dim", 4)["models"]
+    assert small[1]["madds"] == 12 * 400 + 400 * 400 + 400
+    shown = invoke("models").stdout
+    assert all(m["name"] in shown and m["paper"] in shown for m in told["models"])
+    assert "at least one dense or categorical" in refused("models", "--dense", 0, "--sparse", 0)
 
 
 def test_space_count():

@@ -47,6 +47,11 @@ def evolution_for(evaluations: int) -> EvolutionSettings:
     )
 
 
+#: The hand-made models that a search compares with if it is not told others: from the plainest to
+#: the one the paper starts from. Each further one costs as many trainings as the NASRecNet has.
+DEFAULT_BASELINES = ("logreg", "mlp", "dlrm")
+
+
 class Recipe(Settings):
     """One way to train from scratch: what it changes of `SearchConfig.model` and `.retrain`.
 
@@ -117,7 +122,7 @@ class SearchConfig(Settings):
             has as many trainings: after the recipes, other learning rates.
         baseline_trials: trainings of each hand-made model, where it shall have more (or fewer) than
             the NASRecNet; None is as many.
-        baselines: the hand-made models to compare with, by name.
+        baselines: the hand-made models to compare with, by name (`nasrec models` lists all).
         match_size: give the hand-made models hidden widths such that their weights number about
             as many as those of the NASRecNet that was chosen; off, they have `model.hidden`.
         from_scratch_random: train so many random architectures of the space from scratch too: the
@@ -140,7 +145,7 @@ class SearchConfig(Settings):
     retrain: TrainConfig = FROM_SCRATCH
     recipes: tuple[Recipe, ...] = Field(default=RECIPES, min_length=1)
     baseline_trials: int | None = Field(default=None, ge=1)
-    baselines: tuple[str, ...] = tuple(BASELINES)
+    baselines: tuple[str, ...] = DEFAULT_BASELINES
     match_size: bool = False
     from_scratch_random: int = Field(default=0, ge=0)
 

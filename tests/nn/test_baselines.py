@@ -1,4 +1,4 @@
-"""Every hand-made model passes one battery; each is checked against its defining equation."""
+"""Every hand-made model passes one battery; their equations: `test_baseline_equations.py`."""
 
 from __future__ import annotations
 
@@ -41,62 +41,25 @@ def test_overfits_a_tiny_set(name):
         for p in model.parameters():
             p.grad = None
         loss = F.binary_cross_entropy_with_logits(model(dense, sparse), labels)
+        if loss < 0.05:
+            return
         loss.backward()
         optimizer.step(model.named_parameters(), 0.2)
-    assert loss < 0.05
-
-
-def vectors(model, sparse):
-    starts = model.embedding.starts
-    weight = model.embedding.weight
-    return [weight[sparse[:, f] + starts[f]] for f in range(sparse.shape[1])]
-
-
-def perceptron(layers, x, last_relu=False):
-    for i, layer in enumerate(layers):
-        x = x @ layer.weight["x"].T + layer.bias
-        if i + 1 < len(layers) or last_relu:
-            x = x.clamp(min=0)
-    return x
-
-
-def test_logistic_regression_oracle():
-    model = build_baseline("logreg", INPUTS, OPTIONS)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.normal_()
-    dense, sparse, _ = rows(INPUTS, 5)
-    expected = model.bias + (dense * model.weight).sum(1)
-    expected = expected + sum(v[:, 0] for v in vectors(model, sparse))
-    torch.testing.assert_close(model(dense, sparse), expected)
-
-
-def test_mlp_oracle():
-    model = build_baseline("mlp", INPUTS, OPTIONS)
-    dense, sparse, _ = rows(INPUTS, 5)
-    x = torch.cat([dense, *vectors(model, sparse)], 1)
-    torch.testing.assert_close(model(dense, sparse), perceptron(model.layers.layers, x)[:, 0])
-
-
-@pytest.mark.parametrize("inputs", [INPUTS, Inputs(0, (5, 6, 7))])
-def test_dlrm_oracle(inputs):
-    model = build_baseline("dlrm", inputs, OPTIONS)
-    dense, sparse, _ = rows(inputs, 5)
-    embedded = vectors(model, sparse)
-    if inputs.dense:
-        z = perceptron(model.bottom.layers, dense, last_relu=True)
-        all_vectors, beside = [z, *embedded], [z]
-    else:
-        all_vectors, beside = embedded, embedded
-    pairs = [
-        (all_vectors[i] * all_vectors[j]).sum(1, keepdim=True)
-        for i in range(len(all_vectors))
-        for j in range(i)
-    ]
-    x = torch.cat([*beside, *pairs], 1)
-    torch.testing.assert_close(model(dense, sparse), perceptron(model.top.layers, x)[:, 0])
+    pytest.fail(f"loss {loss:.3f} after 300 steps")
 
 
 def test_unknown_model_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean dlrm"):
         build_baseline("dlmr", INPUTS)
+
+
+def test_every_model_has_a_title_and_a_paper_of_its_own():
+    models = list(BASELINES.values())
+    assert len({m.title for m in models}) == len({m.__doc__ for m in models}) == len(models)
+    assert all(m.paper and any(c.isdigit() for c in m.paper) for m in models)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_without_hidden_layers(name):
+    model = build_baseline(name, INPUTS, ModelOptions(hidden=()))
+    assert model(*rows(INPUTS, 2)[:2]).isfinite().all()

@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasrec.nn import BASELINES, Inputs, ModelOptions, NASRecNet, build_baseline, cost
-from nasrec.nn.cost import count_weights
+from nasrec.nn.cost import count_dense_weights, count_weights
 from nasrec.space import PUBLISHED, published
 from tests.nn.helpers import INPUTS, draw, rows
 
@@ -72,8 +72,16 @@ def test_bytes_are_what_the_module_stores(name):
     assert counted.live_blocks == published(name).live_blocks
 
 
-@pytest.mark.parametrize("inputs", [INPUTS, Inputs(0, (5, 6)), Inputs(4, (3,))])
-@pytest.mark.parametrize("name", [n for n in BASELINES if n != "logreg"])
+@pytest.mark.parametrize("inputs", [INPUTS, Inputs(0, (5, 6)), Inputs(4, (3,)), Inputs(4, ())])
+@pytest.mark.parametrize("name", BASELINES)
 def test_baseline_multiply_adds_agree_with_torch(name, inputs):
     model = build_baseline(name, inputs, ModelOptions(hidden=(8, 6)))
     assert model.madds == counted_by_torch(model, inputs)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_no_table_counts_among_the_dense_weights(name):
+    few, many = (build_baseline(name, Inputs(2, (n, 3)), ModelOptions()) for n in (4, 9))
+    assert count_dense_weights(few) == count_dense_weights(many)
+    tables = sum(p.numel() for n, p in few.named_parameters() if "embedding." in n)
+    assert count_weights(few) - count_dense_weights(few) == tables

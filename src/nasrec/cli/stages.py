@@ -88,7 +88,10 @@ def search(
     embedding_dim: EmbeddingDim = None,
     baselines: Annotated[
         str | None,
-        typer.Option(help="Hand-made models to compare with, by commas; none for none of them."),
+        typer.Option(
+            help="Hand-made models to compare with, by commas, or none (logreg,mlp,dlrm; "
+            "see nasrec models)."
+        ),
     ] = None,
     from_scratch_random: Annotated[
         int | None,
@@ -228,7 +231,7 @@ def train(
         str | None, typer.Option(help="An architecture's JSON file, or published:criteo-full.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Or a hand-made model: logreg, mlp or dlrm.")
+        str | None, typer.Option(help="Or a hand-made model, such as dlrm; see nasrec models.")
     ] = None,
     label: Label = None,
     seed: Seed = 0,

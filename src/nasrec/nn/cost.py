@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.network import NASRecNet
 from nasrec.nn.parameters import shapes_only
@@ -69,6 +70,5 @@ def count_weights(model: nn.Module) -> int:
 
 def count_dense_weights(model: nn.Module) -> int:
     """Weights of a model outside its embedding tables."""
-    return sum(
-        p.numel() for name, p in model.named_parameters() if not name.startswith("embedding.")
-    )
+    tables = [module for module in model.modules() if isinstance(module, EmbeddingTable)]
+    return count_weights(model) - sum(table.weight.numel() for table in tables)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -190,6 +190,9 @@ class NASRecNet(nn.Module):
 
     Source: paper section 3; spec/method.md sections 2 and 3.
     """
+
+    title: ClassVar[str] = "NASRecNet"
+    paper: ClassVar[str] = "Zhang et al., WWW 2023, arXiv 2207.07187"
 
     def __init__(
         self,

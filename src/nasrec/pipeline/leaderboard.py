@@ -9,8 +9,9 @@ import numpy as np
 
 from nasrec.data import PreparedData
 from nasrec.files import finite, write_json, write_text
+from nasrec.nn import BASELINES, NASRecNet
 from nasrec.pipeline.folder import RunFolder, read_json
-from nasrec.pipeline.retrain import NASREC
+from nasrec.pipeline.retrain import NASREC, RANDOM
 from nasrec.pipeline.trials import TrialResult
 from nasrec.train import Metrics, log_loss_of_probabilities
 from nasrec.train.reliability import bias_ratio, calibration_error
@@ -19,11 +20,9 @@ FORMAT = "nasrec-leaderboard/1"
 BASE_RATE = "base rate"
 #: How tables call the families.
 TITLES = {
-    NASREC: "NASRecNet",
-    "mlp": "MLP",
-    "dlrm": "DLRM",
-    "logreg": "logistic regression",
-    "random": "random architecture",
+    NASREC: NASRecNet.title,
+    **{name: model.title for name, model in BASELINES.items()},
+    RANDOM: "random architecture",
 }
 
 
@@ -128,17 +127,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return text_table(head, body)
 
 
-def text_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Columns aligned by spaces: the first to the left, the others to the right."""
+def text_table(head: Sequence[str], body: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Columns aligned by spaces: the first `left` ones to the left, the others to the right."""
     lines = [head, *body]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
 
     def line_of(cells: Sequence[str]) -> str:
-        first, *others = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+        aligned = (
+            cell.ljust(width) if i < left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
         )
-        return "  ".join([first, *others]).rstrip()
+        return "  ".join(aligned).rstrip()
 
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([line_of(head), rule, *(line_of(cells) for cells in body)])

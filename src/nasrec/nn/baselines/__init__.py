@@ -6,36 +6,45 @@ A new one joins the list below and thereby the conformance suite of `tests/nn`.
 from __future__ import annotations
 
 import difflib
-from typing import Protocol
-
-from torch import Tensor, nn
 
 from nasrec.errors import ConfigError
+from nasrec.nn.baselines.autoint import AutoInt, AutoIntPlus
+from nasrec.nn.baselines.dcn import DCN
+from nasrec.nn.baselines.dcn_v2 import DCNV2
+from nasrec.nn.baselines.deep_crossing import DeepCrossing
+from nasrec.nn.baselines.deepfm import DeepFM
 from nasrec.nn.baselines.dlrm import DLRM
+from nasrec.nn.baselines.finalmlp import FinalMLP
+from nasrec.nn.baselines.fm import FM
+from nasrec.nn.baselines.layers import Baseline
 from nasrec.nn.baselines.logistic import LogisticRegression
+from nasrec.nn.baselines.masknet import MaskNet
 from nasrec.nn.baselines.mlp import MLP
+from nasrec.nn.baselines.wide_deep import WideDeep
+from nasrec.nn.baselines.xdeepfm import XDeepFM
 from nasrec.nn.inputs import Inputs, ModelOptions
 
-BASELINES: dict[str, type[nn.Module]] = {
+BASELINES: dict[str, type[Baseline]] = {
     "logreg": LogisticRegression,
     "mlp": MLP,
     "dlrm": DLRM,
+    "fm": FM,
+    "wide-deep": WideDeep,
+    "deepfm": DeepFM,
+    "deep-crossing": DeepCrossing,
+    "dcn": DCN,
+    "dcn-v2": DCNV2,
+    "xdeepfm": XDeepFM,
+    "autoint": AutoInt,
+    "autoint-plus": AutoIntPlus,
+    "finalmlp": FinalMLP,
+    "masknet": MaskNet,
 }
-
-
-class Model(Protocol):
-    """What every model offers: dense (B, n_dense), sparse ids (B, F), to logits (B,)."""
-
-    madds: int
-
-    def __call__(self, dense: Tensor, sparse: Tensor) -> Tensor:
-        """Logits."""
-        ...
 
 
 def build_baseline(
     name: str, inputs: Inputs, options: ModelOptions | None = None, *, seed: int = 0
-) -> nn.Module:
+) -> Baseline:
     """A newly initialised hand-made model; ConfigError, with the nearest names, if unknown."""
     if name not in BASELINES:
         near = difflib.get_close_matches(name, BASELINES, n=3, cutoff=0.3) or list(BASELINES)

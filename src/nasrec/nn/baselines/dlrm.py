@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nasrec.nn.baselines.layers import Perceptron
+from nasrec.nn.baselines.layers import Baseline, Perceptron
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Maker, fresh
 
 
-class DLRM(nn.Module):
+class DLRM(Baseline):
     """Bottom MLP on numeric columns, pairwise dot products of all vectors, top MLP.
 
     z = bottom(x_dense); p = {⟨v_i, v_j⟩ : i < j, v ∈ {z, e_1, …, e_F}}; logit = top([z, p]).
@@ -19,6 +19,9 @@ class DLRM(nn.Module):
 
     Shapes: dense (B, n_dense), sparse (B, F) integer ids, to logits (B,).
     """
+
+    title = "DLRM"
+    paper = "Naumov et al., 2019, arXiv 1906.00091"
 
     def __init__(self, inputs: Inputs, options: ModelOptions, *, seed: int = 0) -> None:
         super().__init__()

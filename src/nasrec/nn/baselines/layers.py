@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasrec.nn.embedding import EmbeddingTable
+from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
-from nasrec.nn.parameters import Axis, Maker
+from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
+
+
+class Baseline(nn.Module):
+    """What every hand-made model offers: dense (B, n_dense), sparse ids (B, F), to logits (B,).
+
+    A subclass takes `(inputs, options, *, seed=0)`.
+
+    Attributes:
+        title: how tables call it.
+        paper: authors, place and year; the arXiv number where there is one.
+        embedding: its tables of width `embedding_dim` (1 in logistic regression).
+        madds: multiply-adds a row: matrix products, no embedding, no element-wise work.
+    """
+
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    embedding: EmbeddingTable
+    madds: int
 
 
 class Perceptron(nn.Module):
@@ -39,3 +61,52 @@ class Perceptron(nn.Module):
             if i < len(self.layers) or self.last_relu:
                 x = F.dropout(F.relu(x), self.dropout, self.training)
         return x
+
+
+class FirstOrder(nn.Module):
+    """b + w·x_dense + Σ_f v_f[id_f]: (B, n_dense) and ids (B, F) to (B,); all zero at first."""
+
+    def __init__(self, inputs: Inputs, options: ModelOptions, make: Maker) -> None:
+        super().__init__()
+        # Embeddings of width 1 are the one-hot weights.
+        self.embedding = EmbeddingTable(inputs, options, make.child("embedding"), dim=1)
+        with torch.no_grad():
+            self.embedding.weight.zero_()
+        self.weight = make("weight", Axis.fixed(inputs.dense), init=constant(0))
+        self.bias = make("bias", Axis.fixed(1), init=constant(0))
+        self.madds = inputs.dense
+
+    def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
+        one_hot: Tensor = self.embedding(sparse).sum((1, 2))
+        return one_hot + F.linear(dense, self.weight.unsqueeze(0), self.bias).squeeze(1)
+
+
+class Fields(nn.Module):
+    """One vector a column: x_j u_j for numeric column j, then the embeddings e_f.
+
+    With u_j learned, this is how a factorization machine reads a number, and the papers after it.
+
+    Shapes: dense (B, n_dense), embeddings (B, F, E), to (B, M, E) with M = n_dense + F.
+    """
+
+    def __init__(self, inputs: Inputs, options: ModelOptions, make: Maker) -> None:
+        super().__init__()
+        columns, width = Axis.fixed(inputs.dense), Axis.fixed(options.embedding_dim)
+        self.weight = make("weight", columns, width, init=xavier_uniform(columns, width))
+        self.count = inputs.dense + inputs.sparse
+        self.width = self.count * options.embedding_dim
+
+    def forward(self, dense: Tensor, embedded_BFE: Tensor) -> Tensor:
+        if not len(self.weight):
+            return embedded_BFE
+        return torch.cat([dense.unsqueeze(2) * self.weight, embedded_BFE], 1)
+
+
+def weighted_sum(width: int, make: Maker, bias: bool = False) -> Linear:
+    """w·x (+ b): {"x": (B, width)} to (B, 1), the part of a logit that one branch gives."""
+    return Linear({"x": Axis.fixed(width)}, Axis.fixed(1), bias=bias, make=make)
+
+
+def pair_products(fields_BME: Tensor) -> Tensor:
+    """Σ_{i<j} ⟨v_i, v_j⟩ = ½ Σ_e ((Σ_i v_ie)² − Σ_i v_ie²), linear in M: (B, M, E) to (B,)."""
+    return 0.5 * (fields_BME.sum(1).square() - fields_BME.square().sum(1)).sum(1)

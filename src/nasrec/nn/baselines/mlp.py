@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nasrec.nn.baselines.layers import Perceptron
+from nasrec.nn.baselines.layers import Baseline, Perceptron
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Maker, fresh
 
 
-class MLP(nn.Module):
+class MLP(Baseline):
     """logit = MLP([x_dense, e_1, …, e_F]), with ReLU hidden layers.
 
     Shapes: dense (B, n_dense), sparse (B, F) integer ids, to logits (B,).
     """
+
+    title = "MLP"
+    paper = "Covington et al., RecSys 2016"
 
     def __init__(self, inputs: Inputs, options: ModelOptions, *, seed: int = 0) -> None:
         super().__init__()
