@@ -192,7 +192,7 @@ def test_random_architectures_are_different_and_repeatable():
 
 
 def test_no_candidate_is_dearer_than_the_limit():
-    inputs, limit = Inputs(4, (100, 2000)), 20_000
+    inputs, limit = Inputs(4, (100, 2000)), 6_000
     space = NASREC_SMALL.with_(name="two", blocks=2, dense_dims=(16, 32, 64), sparse_dims=(4, 8))
     for method in ("evolution", "random"):
         config = SearchConfig(space=space, method=method, max_madds=limit).with_evaluations(30)
