@@ -90,6 +90,13 @@ def test_options_go_before_the_file_and_the_file_before_the_defaults(tmp_path):
     assert config.planned_evaluations == 50
 
 
+def test_layer_norm_as_an_option_goes_before_the_recipes():
+    assert {recipe.layer_norm for recipe in config_from_options().recipes} == {True, False}
+    for given in (True, False):
+        recipes = config_from_options(layer_norm=given).recipes
+        assert {recipe.layer_norm for recipe in recipes} == {given}
+
+
 def test_heads_divide_any_embedding_width():
     for width in range(1, 40):
         assert width % model_options(width).heads == 0

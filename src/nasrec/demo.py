@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nasrec.config import SearchConfig, evolution_for
+from nasrec.config import Recipe, SearchConfig, evolution_for
 from nasrec.data import SyntheticLog
 from nasrec.nn import ModelOptions
 from nasrec.pipeline.leaderboard import BASE_RATE, text_table
@@ -47,6 +47,7 @@ CONFIG = SearchConfig(
     evaluations=100,
     evolution=evolution_for(100),
     top_k=3,
+    recipes=(Recipe(name="plain"),),
     retrain=TrainConfig(epochs=6, batch_size=256, learning_rate=0.24),
     baselines=("mlp", "logreg"),
     match_size=True,

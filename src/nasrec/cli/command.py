@@ -47,7 +47,9 @@ Mlflow = Annotated[bool, typer.Option("--mlflow", help="Log to MLflow too (needs
 ModelFolder = Annotated[Path, typer.Argument(help="A model folder, such as run/model.")]
 LayerNorm = Annotated[
     bool | None,
-    typer.Option(help="LayerNorm in what is trained from scratch (on; paper: off at the end)."),
+    typer.Option(
+        help="LayerNorm in what is trained from scratch; a search tries both if left out."
+    ),
 ]
 Arch = Annotated[
     str,
