@@ -90,9 +90,9 @@ class Recipe(Settings):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-#: The recipes that a search tries if it is not told others. Without LayerNorm and at a high rate, as
-#: the paper's final networks, is best where a log determines its rows well; dropout where ids are
-#: many and rows few; and LayerNorm is there for large networks that do not train without
+#: The recipes that a search tries if it is not told others. Without LayerNorm and at a high rate,
+#: as the paper's final networks, is best where a log determines its rows well; dropout where ids
+#: are many and rows few; and LayerNorm is there for large networks that do not train without
 #: (docs/results.md has the first two).
 RECIPES = (
     Recipe(name="plain", layer_norm=False, rate=2.0),
