@@ -538,6 +538,7 @@ def test_vocabularies_do_not_depend_on_ranges(path, tmp_path, in_pieces, monkeyp
     assert contents(tmp_path / "ranges") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_caps_and_a_value_of_a_megabyte(tmp_path):
     values = ["x" * (1 << 20)] * 6 + ["b"] * 9 + ["a"] * 9 + ["c"] * 12
     frame = pl.DataFrame({"label": [0, 1, 0, 1, 0, 1] * 6, "c": values})

@@ -94,8 +94,8 @@ def fit_to_budget(
 ) -> tuple[SearchConfig, dict[str, float]]:
     """The settings with the sizes that fit into so many minutes, and what was measured.
 
-    Chosen are the supernet's rows or epochs, the number of evaluations, and `top_k`. What else is
-    in the settings stays.
+    Chosen are the supernet's rows or epochs, the number of evaluations, `top_k`, and how many of
+    the recipes are tried. What else is in the settings stays.
     """
     if not minutes > 0:
         raise ConfigError(f"the budget is {minutes} minutes", mend="give a positive number")
@@ -116,16 +116,15 @@ def sized(
     config: SearchConfig, measured: Measured, train_rows: int, seconds: float
 ) -> SearchConfig:
     """The settings with sizes for so many seconds at these speeds."""
-    families = 1 + len(config.baselines)
-    more_recipes = len(config.recipes) - 1
     one = config.retrain.epochs * measured.retrain_seconds
-    a_rank = families * one
-    fixed = families * more_recipes * one
-    if config.from_scratch_random:
-        fixed += (config.from_scratch_random + more_recipes) * one
+    a_training = (1 + len(config.baselines) + bool(config.from_scratch_random)) * one
+    fixed = max(0, config.from_scratch_random - 1) * one
     for_retraining = max(0.0, SHARES["retrain"] * seconds - fixed)
-    top_k = max(1, min(MOST["top_k"], int(for_retraining / a_rank)))
-    left = max(seconds - fixed - top_k * a_rank, 0.2 * seconds)
+    # Recipes go before ranks: they change more. Without time for one more there is no second.
+    trainings = max(1, int(for_retraining / a_training))
+    recipes = config.recipes[:trainings]
+    top_k = min(MOST["top_k"], trainings - len(recipes) + 1)
+    left = max(seconds - fixed - (top_k + len(recipes) - 1) * a_training, 0.2 * seconds)
     search = SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
     evaluations = int(left * search / measured.candidate_seconds)
     evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
@@ -134,6 +133,7 @@ def sized(
     epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
     return config.replaced(
         top_k=top_k,
+        recipes=recipes,
         supernet=config.supernet.model_copy(update={"epochs": epochs}),
         supernet_rows=max(1, rows) if rows < train_rows else None,
         **_evolution(config, evaluations),
