@@ -14,6 +14,7 @@ from tests.serve.models import LOG
 
 OBJECTS = {
     "nasrec": nasrec,
+    "prepare": nasrec.prepare,
     "search": nasrec.search,
     "train": nasrec.train,
     "load": nasrec.load,

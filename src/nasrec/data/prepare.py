@@ -137,6 +137,11 @@ def prepare(
         DataError: bad input, always with its place; `out` exists and is something else; another
             run prepares into it; or the disk has too little room.
         ConfigError: a setting out of range.
+
+    Example:
+        >>> data = nasrec.prepare("log.csv", "data", label="click", split="random:0.5,0.3,0.2")
+        >>> len(data.train), len(data.valid), len(data.test)
+        (200, 120, 80)
     """
     out = Path(out)
     _check_settings(min_count, seed, memory, threads)
