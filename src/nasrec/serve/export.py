@@ -44,7 +44,7 @@ from nasrec.serve.model import Data, Model, Rows
 from nasrec.serve.versions import versions
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit or probability from ours."""
+"""Largest difference of a logit or probability from ours; see `largest_difference`."""
 CHECK_ROWS = 2048
 TARGETS = {"onnx": "model.onnx", "torch": "model.pt2"}
 ONNX_LIMIT = 2**31 - 2**24
@@ -234,10 +234,11 @@ def load_program(path: Path, to: str, threads: int | None = None) -> Run:
 def largest_difference(model: Model, run: Run, rows: Rows) -> float:
     """The largest difference of a logit or probability between a program and the model.
 
-    On batches of one row, of a few and of all, since the number of rows is free.
+    On batches of one row, of a few and of all, since the number of rows is free. Differences of
+    logits are in units of the largest logit if that is above 1: 32-bit sums round by their size.
     """
     ours = model.calibration(rows.logits)
-    worst = 0.0
+    worst, scale = 0.0, max(1.0, float(np.abs(ours).max(initial=0.0)))
     for size in (1, 7, len(ours)):
         stop = min(len(ours), 4 * size)
         for start in range(0, stop, size):
@@ -245,10 +246,11 @@ def largest_difference(model: Model, run: Run, rows: Rows) -> float:
             logit, probability = run(
                 np.ascontiguousarray(rows.dense[part]), np.ascontiguousarray(rows.sparse[part])
             )
-            for theirs, mine in ((logit, ours[part]), (probability, sigmoid(ours[part]))):
+            pairs = (logit, ours[part], scale), (probability, sigmoid(ours[part]), 1.0)
+            for theirs, mine, unit in pairs:
                 if theirs.shape != mine.shape:
                     return float("inf")
-                worst = float(np.fmax(worst, np.abs(theirs - mine).max(initial=0.0)))
+                worst = float(np.fmax(worst, np.abs(theirs - mine).max(initial=0.0) / unit))
                 if not np.isfinite(theirs).all():
                     return float("inf")
     return worst
