@@ -157,6 +157,16 @@ def test_arch_show_and_sample():
     assert object_of("arch", "sample", "--seed", 1) != object_of("arch", "sample", "--seed", 2)
 
 
+def test_arch_show_as_svg(tmp_path):
+    args = ["arch", "show", "published:criteo-full", "--svg"]
+    drawn = invoke(*args).stdout
+    assert drawn.startswith("<svg ")
+    invoke(*args, "--out", tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text() == drawn
+    assert "exists already" in refused(*args, "--out", tmp_path / "a.svg")
+    assert "--svg" in refused(*args[:-1], "--out", tmp_path / "b.svg")
+
+
 def test_models():
     told = object_of("models")
     assert (told["dense"], told["sparse"]) == (13, 26)

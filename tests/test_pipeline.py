@@ -15,7 +15,6 @@ from nasrec.errors import ConfigError, RunError, SpaceError
 from nasrec.nn import (
     Inputs,
     ModelOptions,
-    NASRecNet,
     build_baseline,
     count_dense_weights,
     live_madds,
@@ -25,7 +24,6 @@ from nasrec.pipeline.budget import Measured, sized
 from nasrec.pipeline.candidates import method_of
 from nasrec.pipeline.data import DataRequest
 from nasrec.pipeline.leaderboard import text_table
-from nasrec.pipeline.picture import picture
 from nasrec.pipeline.retrain import matching_hidden, random_architectures
 from nasrec.pipeline.trials import (
     TrialResult,
@@ -34,7 +32,7 @@ from nasrec.pipeline.trials import (
     nasrec_variants,
     tuned,
 )
-from nasrec.space import NASREC_FULL, NASREC_SMALL, published
+from nasrec.space import NASREC_SMALL
 from nasrec.train import Metrics, TrainConfig
 
 # -- settings -----------------------------------------------------------------------------------
@@ -315,19 +313,3 @@ def test_tables_are_aligned():
         "x     1",
         "yyy  22",
     ]
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_every_architecture_can_be_drawn(seed):
-    space = NASREC_FULL.with_(max_ops_per_branch=None)
-    architecture = space.sample(np.random.default_rng(seed))
-    text = picture(architecture)
-    for i in range(1, 8):
-        assert f"block {i}" in text
-    assert max(map(len, text.splitlines())) < 130
-    assert NASRecNet(architecture, Inputs(1, (2,))) is not None
-
-
-def test_the_picture_names_what_is_dead():
-    text = picture(published("criteo-full"))
-    assert text.count("never reaches the logit") == 3

@@ -15,13 +15,14 @@ ALLOWED = {
     "files": {"errors"},
     "space": {"errors", "files"},
     "data": {"errors", "files"},
+    "report": {"errors", "files", "space"},
     "nn": {"errors", "files", "space"},
     "train": {"errors", "files", "space", "nn", "data"},
     "search": {"errors", "files", "space", "nn", "data", "train"},
     "serve": {"errors", "files", "space", "nn", "data", "train"},
     "config": {"errors", "files", "space", "nn", "data", "train", "search"},
     "pipeline": {
-        "errors", "files", "space", "nn", "data", "train", "search", "serve", "config",
+        "errors", "files", "space", "nn", "data", "train", "search", "serve", "config", "report",
     },
     "estimator": {"errors", "data", "serve", "config", "pipeline"},
 }  # fmt: skip

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nasrec.errors import RunError
+
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
@@ -33,6 +35,13 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole text file or none of it."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def write_new_text(path: Path, text: str) -> None:
+    """`write_text` to a file that must not be there yet; RunError if it is."""
+    if path.exists():
+        raise RunError("the file exists already", where=str(path), mend="give another --out")
+    write_text(path, text)
 
 
 def finite(value: Any) -> Any:

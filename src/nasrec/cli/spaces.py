@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,18 +22,39 @@ space_app = typer.Typer(no_args_is_help=True, help="Look at search spaces.")
 
 @arch_app.command("show", epilog="Example: nasrec arch show published:criteo-full")
 @command()
-def arch_show(arch: Arch, as_json: Json = False) -> tuple[Any, str]:
-    """Draw an architecture as text, and say which parts never reach the logit."""
-    from nasrec.pipeline.picture import picture
+def arch_show(
+    arch: Arch,
+    svg: Annotated[bool, typer.Option("--svg", help="Draw it as SVG.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the SVG; must not exist. Standard output if none.")
+    ] = None,
+    as_json: Json = False,
+) -> tuple[Any, str]:
+    """Draw an architecture, and say which parts never reach the logit.
+
+    As text, or with --svg as a picture for a browser or a paper, in the manner of the paper's
+    Figures 5 to 10.
+    """
+    from nasrec.errors import ConfigError
+    from nasrec.files import write_new_text
+    from nasrec.report import drawing, picture
     from nasrec.space import load_architecture
 
+    if out is not None and not svg:
+        raise ConfigError("--out is for the picture", mend="give --svg --out FILE.svg")
     architecture = load_architecture(arch)
     result = {
         **architecture.to_dict(),
         "digest": architecture.digest,
         "live_blocks": list(architecture.live_blocks),
     }
-    return result, picture(architecture)
+    if not svg:
+        return result, picture(architecture)
+    drawn = f"{drawing(architecture)}\n"
+    if out is None:
+        return {**result, "svg": drawn}, drawn.rstrip("\n")
+    write_new_text(out, drawn)
+    return {**result, "out": str(out)}, f"The picture is in {out}"
 
 
 @arch_app.command("sample", epilog="Example: nasrec arch sample --space small --out arch.json")
@@ -44,10 +66,15 @@ def arch_sample(
     as_json: Json = False,
 ) -> tuple[Any, str]:
     """Draw a random architecture of a space."""
-    from nasrec.pipeline.picture import picture, sample_to
+    import numpy as np
 
-    architecture = sample_to(space, seed, out)
+    from nasrec.files import write_new_text
+    from nasrec.report import picture
+    from nasrec.space import load_space
+
+    architecture = load_space(space).sample(np.random.default_rng(seed))
     if out is not None:
+        write_new_text(out, json.dumps(architecture.to_dict(), indent=1) + "\n")
         return {**architecture.to_dict(), "out": str(out)}, picture(architecture)
     return architecture.to_dict(), architecture.to_json()
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import numpy as np
-
-from nasrec.errors import RunError
-from nasrec.files import write_text
-from nasrec.space import Architecture, Block, LiveBlock, load_space
+from nasrec.space import Architecture, Block, LiveBlock
 
 
 def picture(architecture: Architecture) -> str:
@@ -75,13 +68,3 @@ def _dense_reads(block: Block) -> str:
 
 def _sources(sources: tuple[int, ...]) -> str:
     return ", ".join("raw" if source == 0 else str(source) for source in sources)
-
-
-def sample_to(space: str, seed: int, out: Path | None) -> Architecture:
-    """A random architecture of a space, written to a new file if one is named."""
-    architecture = load_space(space).sample(np.random.default_rng(seed))
-    if out is not None:
-        if out.exists():
-            raise RunError("the file exists already", where=str(out), mend="give another --out")
-        write_text(out, json.dumps(architecture.to_dict(), indent=1) + "\n")
-    return architecture

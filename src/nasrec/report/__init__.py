@@ -1,0 +1,6 @@
+"""What people look at: architectures as text and as pictures, charts, the page of a run."""
+
+from nasrec.report.drawing import drawing
+from nasrec.report.picture import picture
+
+__all__ = ["drawing", "picture"]
