@@ -4,13 +4,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow lint bench clean
 
 help:
 	@echo "make demo       search, retrain and compare on a synthetic click log (about 5 minutes)"
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the slow tests: whole searches, killed and resumed"
 	@echo "make lint       formatting, style and types"
+	@echo "make bench      every figure of speed, written to docs/speed.md"
 	@echo "make clean      remove the environment and the demo's run folder"
 
 .venv/installed: pyproject.toml constraints.txt
@@ -33,6 +34,9 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks all --page docs/speed.md
 
 clean:
 	rm -rf .venv demo-run

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import prepare, read, real_data
+from benchmarks import models, page, prepare, read, real_data, supernet
+from benchmarks.harness import command
 
-BENCHMARKS = {"prepare": prepare.main, "read": read.main, "real-data": real_data.main}
+#: The figures of speed, in the order of docs/speed.md: what measures, and how many repeats.
+FIGURES = {
+    "supernet-full": (supernet.full, 5),
+    "supernet-small": (supernet.small, 7),
+    "table-growth": (supernet.table_growth, 5),
+    "supernet-memory": (supernet.memory, 3),
+    "embedding": (supernet.embedding, 15),
+    "retrain": (models.retrain, 3),
+    "predict": (models.predict, 15),
+    "startup": (models.startup, 9),
+}
+BENCHMARKS = {
+    "prepare": prepare.main,
+    "read": read.main,
+    "real-data": real_data.main,
+    **{name: command(name, *figure) for name, figure in FIGURES.items()},
+    "all": lambda arguments: page.main(list(FIGURES), arguments),
+}
 
 
 def main() -> int:
