@@ -79,7 +79,8 @@ def search(
         int | None, typer.Option(help="Epochs of the trainings from scratch (3).")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of the trainings from scratch (0.12).")
+        float | None,
+        typer.Option(help="Of the trainings from scratch (0.12); a recipe may multiply it."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Of the supernet (512).")] = None,
     retrain_batch_size: Annotated[
@@ -240,7 +241,8 @@ def train(
     ] = "full",
     epochs: Annotated[int | None, typer.Option(help="Passes over the rows (3).")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak of its schedule (0.12).")
+        float | None,
+        typer.Option(help="Peak of its schedule (0.12). Some recipes of a search multiply theirs."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows a step (512).")] = None,
     optimizer: Annotated[

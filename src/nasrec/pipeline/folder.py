@@ -8,7 +8,8 @@
       data/             the prepared data; or data.json, where they already lay prepared
       supernet/         weights.safetensors, metrics.jsonl
       search/           journal.jsonl, ranking.json
-      retrain/NAME/     one training from scratch: architecture, weights, metrics, result
+      retrain/NAME/     one training from scratch: architecture, weights, metrics, result;
+                        test-logits.npy of each family's chosen one
       leaderboard.json, leaderboard.txt, summary.txt
       model/            the best model, ready to take home
 

@@ -233,8 +233,11 @@ def _take_home(
         network.state_dict(),
         data,
         metrics={
-            part.name: report(predict_logits(network, part), part.labels)
-            for part in (data.valid, data.test)
+            part.name: report(logits, part.labels)
+            for part, logits in (
+                (data.valid, predict_logits(network, data.valid)),
+                (data.test, winner.test_logits(data)),
+            )
         },
         config={
             "training": winner.trial.config.model_dump(mode="json"),

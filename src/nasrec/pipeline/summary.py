@@ -28,8 +28,9 @@ def summary_text(
         f"NASRecNet on the test rows ({winner['test_rows']:,}): "
         f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
         _comparison(winner, others),
-        f"It is {winner['trial']} of {winner['trainings']} architectures trained from scratch, "
-        f"found among {config.planned_evaluations} scored of space {config.space.name!r}. "
+        f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
+        f"scratch of the {config.top_k} best of {config.planned_evaluations} architectures that "
+        f"were scored, of space {config.space.name!r}. "
         f"Blocks {live} of {len(architecture.blocks)} reach its logit; it has "
         f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings and "
         f"needs {winner['madds']:,} multiply-adds a row.",

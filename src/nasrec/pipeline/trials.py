@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
 from nasrec.config import Recipe
 from nasrec.data import PreparedData
-from nasrec.errors import DivergenceError
+from nasrec.errors import DivergenceError, RunError
 from nasrec.files import write_json, write_text, written_aside
 from nasrec.nn import count_dense_weights, count_weights
 from nasrec.nn.inputs import Inputs, ModelOptions
@@ -23,7 +24,9 @@ from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
-from nasrec.train import Metrics, TrainConfig, evaluate, fit
+from nasrec.train import Metrics, TrainConfig, fit, metrics_on, predict_logits
+
+TEST_LOGITS = "test-logits.npy"
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,35 @@ class TrialResult:
             raise DivergenceError(f"the training {self.trial.name} failed: {self.failed}")
         return self.trial.spec.load(self.folder / "weights.safetensors")
 
+    def test_logits(self, data: PreparedData) -> NDArray[np.float32]:
+        """Logits of the test rows, (rows,), kept in the folder once they are predicted.
+
+        For the one trial that its family has chosen: paired comparisons need them again.
+        """
+        file = self.folder / TEST_LOGITS
+        if not file.is_file():
+            with written_aside(file) as aside, aside.open("wb") as content:
+                np.save(content, predict_logits(self.network(), data.test).numpy())
+        return read_logits(file, len(data.test))
+
     def test(self, data: PreparedData) -> Metrics:
         """Metrics on the test split; for the one trial that its family has chosen."""
-        return evaluate(self.network(), data.test)
+        return metrics_on(data.test, self.test_logits(data))
+
+
+def read_logits(file: Path, rows: int) -> NDArray[np.float32]:
+    """What `TrialResult.test_logits` keeps; RunError if it is not there or damaged."""
+    try:
+        logits = np.load(file, allow_pickle=False)
+        if logits.shape != (rows,) or logits.dtype != np.float32:
+            raise ValueError(f"not {rows} logits")
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(
+            f"cannot be read: {error}",
+            where=str(file),
+            mend="delete this file and leaderboard.json; nasrec search then makes them again",
+        ) from None
+    return cast("NDArray[np.float32]", logits)
 
 
 Variant = tuple[ModelSpec, TrainConfig]

@@ -11,6 +11,7 @@ from nasrec.train.metrics import (
     log_loss,
     log_loss_of_probabilities,
     metrics_of,
+    metrics_on,
     predict_logits,
 )
 from nasrec.train.optim import (
@@ -48,6 +49,7 @@ __all__ = [
     "log_loss",
     "log_loss_of_probabilities",
     "metrics_of",
+    "metrics_on",
     "predict_logits",
     "train_steps",
     "train_supernet",

@@ -150,7 +150,12 @@ def predict_logits(model: nn.Module, split: Split, batch_size: int = EVALUATION_
 
 def evaluate(model: nn.Module, split: Split, batch_size: int = EVALUATION_BATCH) -> Metrics:
     """Log loss, AUC and calibration of a model on all rows of a split."""
-    return metrics_of(predict_logits(model, split, batch_size), split.labels, split.weights)
+    return metrics_on(split, predict_logits(model, split, batch_size))
+
+
+def metrics_on(split: Split, logits: Tensor | ArrayLike) -> Metrics:
+    """The same from logits, (rows,), of all rows of a split."""
+    return metrics_of(logits, split.labels, split.weights)
 
 
 def metrics_of(
