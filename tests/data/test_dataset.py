@@ -205,7 +205,7 @@ def test_arrays_that_do_not_fit_the_manifest(copy):
         PreparedData.open(copy).train.rows(0, 1)
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
+@pytest.mark.parametrize("version", [0, 1, 4, "2", None])
 def test_another_version(copy, version):
     rewrite_manifest(copy, version=version)
     with pytest.raises(DataError, match=r"manifest\.json: the folder has version"):

@@ -37,7 +37,7 @@ def test_info_shows_what_there_is(folder):
     done = RUNNER.invoke(app, ["data", "info", str(folder)])
     assert done.exit_code == 0, done.output
     for part in (
-        "format version 2",
+        "format version 3",
         "train        200 rows, click rate 0.2",
         "split        random (fractions [0.5, 0.3, 0.2], seed 0)",
         "data         400 rows of day0.csv, day1.csv",

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from nasrec.data import Column, Encoder, PreparedData, Schema, SyntheticLog, prepare
+from nasrec.data.hash import MISSING, hash_texts
 from nasrec.data.work import working
 from nasrec.errors import ConfigError, DataError
 
@@ -447,6 +448,38 @@ ROWS = [
     "0,3,a,t1|t2|t2|t1,1,wed",
     "1,,c,|t2|,1,wed",
 ]
+
+
+def test_groups_are_kept_for_every_split(tmp_path):
+    columns = [c for c in SCHEMA.columns if c.name not in ("day", "tags")]
+    schema = Schema(columns=(*columns, Column(name="day", role="group")))
+    rows = [*ROWS, "1,2,a,,1,", "0,2,a,,1,"]
+    log = log_of(tmp_path / "log.csv", rows)
+    data = prepare(log, tmp_path / "out", schema=schema, split=DAYS)
+    data.check()
+    days = hash_texts(pl.Series(["mon", "tue", "wed", None], dtype=pl.String))
+    assert data.train.groups.tolist() == [*[days[0]] * 2, *[days[3]] * 2]
+    assert data.valid.groups.tolist() == [days[1]] * 2
+    assert data.test.groups.tolist() == [days[2]] * 2
+    assert days[3] == MISSING
+
+
+def test_a_split_by_group_keeps_groups_together(tmp_path):
+    rows = [f"{i % 3 % 2},{i % 5},a,g{i % 20}" for i in range(400)]
+    (tmp_path / "log.csv").write_text("\n".join(["label,x,c,g", *rows]) + "\n")
+    schema = Schema(columns=(*SCHEMA.columns[:3], Column(name="g", role="group")))
+    data = prepare(tmp_path / "log.csv", tmp_path / "out", schema=schema, split="group")
+    parts = [set(split.groups.tolist()) for split in (data.train, data.valid, data.test)]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 20
+
+
+def test_groups_do_not_hide_repeated_rows(tmp_path):
+    rows = [f"{i % 2},{i % 5},a,g{i}" for i in range(60)]
+    for name, role in (("without", "ignore"), ("with", "group")):
+        (tmp_path / name).write_text("\n".join(["label,x,c,g", *rows]) + "\n")
+        schema = Schema(columns=(*SCHEMA.columns[:3], Column(name="g", role=role)), format="csv")
+        data = prepare(tmp_path / name, tmp_path / f"{name}-out", schema=schema)
+        assert any("same" in text or "repeat" in text for text in data.warnings), data.warnings
 
 
 def test_weights_and_several_values(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -322,8 +323,10 @@ def evaluate(
 ) -> tuple[Any, str]:
     """Log loss, AUC, calibration error and bias of a model on labelled rows.
 
-    Calibration error: mean difference of predicted and true click rate over 20 bins of equally
-    many rows. Bias: predicted clicks divided by clicks.
+    Normalised entropy: log loss divided by that of the rows' click rate. Grouped AUC: mean AUC
+    within the groups of the schema's group column, where there is one. Calibration error: mean
+    difference of predicted and true click rate over 20 bins of equally many rows. Bias: predicted
+    clicks divided by clicks.
     """
     from nasrec.serve import load_model
 
@@ -332,11 +335,13 @@ def evaluate(
     told = {
         "log loss": number(metrics.logloss),
         "AUC": number(metrics.auc),
+        "normalised entropy": number(metrics.normalized_entropy),
+        **({"grouped AUC": number(gauc)} if math.isfinite(gauc := metrics.grouped_auc) else {}),
         "calibration error": number(metrics.ece),
         "bias": number(metrics.bias),
         "rows": f"{metrics.rows:,}",
     }
-    return metrics.to_dict(), "\n".join(f"{name:<17} {value}" for name, value in told.items())
+    return metrics.to_dict(), "\n".join(f"{name:<18} {value}" for name, value in told.items())
 
 
 @app.command(epilog="Example: nasrec demo --out demo-run")

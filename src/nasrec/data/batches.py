@@ -25,6 +25,7 @@ class Split:
         labels: (n,) float32.
         click_rate: share of rows with label 1.
         weights: (n,) float32, how much each row counts; None where all count the same.
+        groups: (n,) uint64, the group of each row, 2**64 - 1 for none; None without groups.
     """
 
     def __init__(
@@ -35,9 +36,17 @@ class Split:
         labels: NDArray[np.float32],
         click_rate: float,
         weights: NDArray[np.float32] | None = None,
+        groups: NDArray[np.uint64] | None = None,
     ) -> None:
         slots = sparse.shape[1]
-        layout = Layout(dense.shape[1], ("<i4",) * slots, (-1,) * slots, weights is not None, "<f4")
+        layout = Layout(
+            dense.shape[1],
+            ("<i4",) * slots,
+            (-1,) * slots,
+            weights is not None,
+            "<f4",
+            groups is not None,
+        )
         records = np.zeros(len(labels), dtype=layout.dtype)
         if dense.shape[1]:
             records["dense"] = dense
@@ -46,6 +55,8 @@ class Split:
         records["label"] = labels
         if weights is not None:
             records["weight"] = weights
+        if groups is not None:
+            records["group"] = groups
         self._set(name, layout, [len(labels)], click_rate)
         self._shards = [records]
 
@@ -125,6 +136,14 @@ class Split:
     def weights(self) -> NDArray[np.float32] | None:
         """(n,) all weights, copied into memory; None where rows have none."""
         return self.layout.weights(self.records(0, len(self)))
+
+    @cached_property
+    def groups(self) -> NDArray[np.uint64] | None:
+        """(n,) the hash of the group of each row, copied into memory; 2**64 - 1 where it has none.
+
+        None where the schema has no group.
+        """
+        return self.layout.groups(self.records(0, len(self)))
 
     def n_batches(self, batch_size: int, drop_last: bool = False, ranks: int = 1) -> int:
         """How many batches one pass has, the same for every rank."""

@@ -73,7 +73,12 @@ class PreparedData:
         self.slots: tuple[int, ...] = tuple(manifest["slots"])
         self.warnings: tuple[str, ...] = tuple(manifest["warnings"])
         self.layout = Layout.of(
-            self.n_dense, self.vocabulary_sizes, self.slots, manifest["weighted"]
+            self.n_dense,
+            self.vocabulary_sizes,
+            self.slots,
+            manifest["weighted"],
+            # version 2 had none
+            manifest.get("grouped", False),
         )
         self.train, self.valid, self.test = (self._split(name) for name in SPLITS)
 

@@ -1,9 +1,10 @@
 """The record: one row of a prepared data set as fixed-width bytes, and batches out of records.
 
 A record holds, side by side and in this order: the dense features (float32), the weight (float32,
-if rows have one), the ids (each slot in the smallest unsigned integer that holds its column's ids,
-the widest first), the label (uint8), and zero bytes up to a multiple of four. Side by side,
-because shuffled reading then touches one place in memory a row, not one a column.
+if rows have one), the hash of the group (uint64, likewise), the ids (each slot in the smallest
+unsigned integer that holds its column's ids, the widest first), the label (uint8), and zero bytes
+up to a multiple of four. Side by side, because shuffled reading then touches one place in memory a
+row, not one a column.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Layout:
         pads: the stored value that means "no value" of each slot; -1 where there is none.
         weighted: whether rows have a weight.
         label: the type of the label.
+        grouped: whether rows belong to groups.
     """
 
     n_dense: int
@@ -74,10 +76,16 @@ class Layout:
     pads: tuple[int, ...]
     weighted: bool = False
     label: str = "|u1"
+    grouped: bool = False
 
     @classmethod
     def of(
-        cls, n_dense: int, sizes: tuple[int, ...], slots: tuple[int, ...], weighted: bool
+        cls,
+        n_dense: int,
+        sizes: tuple[int, ...],
+        slots: tuple[int, ...],
+        weighted: bool,
+        grouped: bool = False,
     ) -> Layout:
         """The layout of prepared data on disk.
 
@@ -86,6 +94,7 @@ class Layout:
             sizes: number of ids of each categorical feature.
             slots: ids a row of each. A slot without value holds the number of ids.
             weighted: whether rows have a weight.
+            grouped: whether rows belong to groups.
         """
         ids: list[str] = []
         pads: list[int] = []
@@ -93,16 +102,18 @@ class Layout:
             pad = size if count > 1 else -1
             ids += [id_type(max(size - 1, pad)).str] * count
             pads += [pad] * count
-        return cls(n_dense, tuple(ids), tuple(pads), weighted)
+        return cls(n_dense, tuple(ids), tuple(pads), weighted, grouped=grouped)
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """The record as a NumPy type: fields `dense`, `weight`, `id0` ..., `label`."""
+        """The record as a NumPy type: fields `dense`, `weight`, `group`, `id0` ..., `label`."""
         fields: list[tuple[Any, ...]] = []
         if self.n_dense:
             fields.append(("dense", "<f4", (self.n_dense,)))
         if self.weighted:
             fields.append(("weight", "<f4"))
+        if self.grouped:
+            fields.append(("group", "<u8"))
         widest = sorted(range(len(self.ids)), key=lambda i: -np.dtype(self.ids[i]).itemsize)
         fields += [(f"id{i}", self.ids[i]) for i in widest]
         fields.append(("label", self.label))
@@ -172,6 +183,10 @@ class Layout:
     def weights(self, records: Records) -> NDArray[np.float32] | None:
         """(n,) the weights of records; None if they have none."""
         return records["weight"].astype(np.float32) if self.weighted else None
+
+    def groups(self, records: Records) -> NDArray[np.uint64] | None:
+        """(n,) the hashes of the records' groups, 2**64 - 1 for none; None if they have none."""
+        return records["group"].astype(np.uint64) if self.grouped else None
 
     def batch(self, records: Records) -> Batch:
         """Records, which must lie side by side in memory, as a batch of its own memory."""

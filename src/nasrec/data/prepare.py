@@ -258,7 +258,11 @@ class _Run:
         encoder = self._encoder(all_parts, codes, result)
         self.tell(f"learnt {sum(encoder.vocabulary_sizes):,} ids in all")
         layout = Layout.of(
-            len(encoder.dense), encoder.vocabulary_sizes, encoder.slots, self._weighted
+            len(encoder.dense),
+            encoder.vocabulary_sizes,
+            encoder.slots,
+            self._weighted,
+            self._grouped,
         )
         write_records(all_parts, codes, self.plans[0], encoder, layout, result, self.threads)
         with written_aside(result / "schema.yaml") as aside:
@@ -272,6 +276,7 @@ class _Run:
             "vocabulary_sizes": list(encoder.vocabulary_sizes),
             "slots": list(encoder.slots),
             "weighted": layout.weighted,
+            "grouped": layout.grouped,
             "record": [
                 list(entry[:2]) + [list(s) for s in entry[2:]] for entry in layout.dtype.descr
             ],
@@ -293,6 +298,10 @@ class _Run:
     @property
     def _weighted(self) -> bool:
         return self.schema.weight is not None
+
+    @property
+    def _grouped(self) -> bool:
+        return self.schema.group is not None
 
     def _stage(self, source: _Source, plan: Plan) -> list[Part]:
         require_columns(plan.columns, source.log.columns, source.log.name)
@@ -325,7 +334,8 @@ class _Run:
             2**32 if c.hash_size is None else c.hash_size for c in self.schema.categorical
         )
         slots = tuple(column.slots for column in self.schema.categorical)
-        record = Layout.of(len(self.schema.dense), sizes, slots, self._weighted).dtype.itemsize
+        n_dense = len(self.schema.dense)
+        record = Layout.of(n_dense, sizes, slots, self._weighted, self._grouped).dtype.itemsize
         needed = int(rows * (part.bytes / max(1, part.rows) + record))
         free = require_space(self.work, needed)
         if part.next is not None:

@@ -75,6 +75,8 @@ def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Rec
     records["label"] = part.column("label")
     if layout.weighted:
         records["weight"] = part.column("weight")
+    if layout.grouped:
+        records["group"] = part.column("groups")
     for start in range(0, part.rows, BLOCK):
         block = records[start : start + BLOCK]
         for i, numbers in enumerate(dense):
@@ -109,6 +111,8 @@ def clicks_and_warnings(
         ids = layout.sparse(records)[:, first]
         found = int(records["label"].sum())
         records["label"] = 0
+        if layout.grouped:
+            records["group"] = 0
         words = records.view("<u4").reshape(len(records), -1)
         return found, np.count_nonzero(ids == 0, axis=0), words.astype(np.uint64) @ factors
 

@@ -70,6 +70,8 @@ class Plan:
         names += [column.name for column in self.categorical]
         if self.schema.weight is not None:
             names.append(self.schema.weight.name)
+        if self.schema.group is not None:
+            names.append(self.schema.group.name)
         if self._key is not None:
             names.append(self._key)
         return tuple(dict.fromkeys(names))
@@ -87,29 +89,30 @@ class Plan:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What `key` gives."""
+        """The columns of a part that the split goes by, as `split_codes` calls them."""
         kinds = {"column": "codes", "group": "groups", "time": "times"}
         return () if self._key is None or self.split is None else (kinds[self.split.kind],)
 
     def key(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        """What the split goes by, as `split_codes` takes it."""
-        if self._key is None:
-            return {}
+        """The groups, and what else the split goes by."""
+        group = self.schema.group
+        found: dict[str, NDArray[Any]]
+        found = {} if group is None else {"groups": hash_texts(texts_of(rows, group.name))}
+        if self._key is None or isinstance(self.split, GroupSplit):
+            return found
         series = rows.frame[self._key]
         if isinstance(self.split, ColumnSplit):
-            return {"codes": column_codes(self.split, texts_of(rows, self._key))}
-        if isinstance(self.split, GroupSplit):
-            return {"groups": hash_texts(texts_of(rows, self._key))}
+            return found | {"codes": column_codes(self.split, texts_of(rows, self._key))}
         times, wrong = parse_times(series)
         if times.null_count():
             row = int(times.is_null().arg_max() or 0)
-            found = repr(series[row]) if wrong[row] else "missing"
+            stamp = repr(series[row]) if wrong[row] else "missing"
             raise DataError(
-                f"the time stamp is {found}",
+                f"the time stamp is {stamp}",
                 where=rows.place(row, self._key),
                 mend="correct or remove the row, or split in another way",
             )
-        return {"times": times.to_numpy()}
+        return found | {"times": times.to_numpy()}
 
     def without_faults(self, chunk: Chunk) -> Chunk:
         """The chunk without the rows that have a wrong value; these are in its `bad`."""

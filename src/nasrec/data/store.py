@@ -19,7 +19,9 @@ from nasrec.data.layout import Layout, Records
 from nasrec.errors import DataError
 
 MANIFEST = "manifest.json"
-FORMAT, VERSION = "nasrec-data", 2
+FORMAT, VERSION = "nasrec-data", 3
+READABLE = (2, VERSION)
+"""Version 2 has no groups, and is otherwise the same."""
 SHARD_BYTES = 1 << 28
 """A shard has the largest power of two of rows that needs no more bytes than this."""
 AGAIN = "delete the folder and prepare the data again"
@@ -158,7 +160,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise DataError("the manifest is damaged: not JSON", where=str(file), mend=AGAIN) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError("not the manifest of a prepared folder", where=str(file), mend=AGAIN)
-    if manifest.get("version") != VERSION:
+    if manifest.get("version") not in READABLE:
         raise DataError(
             f"the folder has version {manifest.get('version')!r}, this library reads {VERSION}",
             where=str(file),

@@ -154,6 +154,7 @@ def some_rows(split: Split, rows: int | None, seed: int) -> Split:
         taken.labels.numpy(),
         float(taken.labels.mean()),
         None if taken.weights is None else taken.weights.numpy(),
+        None if split.groups is None else split.groups[chosen],
     )
 
 

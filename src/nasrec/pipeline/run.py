@@ -233,7 +233,7 @@ def _take_home(
         network.state_dict(),
         data,
         metrics={
-            part.name: report(logits, part.labels)
+            part.name: report(logits, part.labels, groups=part.groups)
             for part, logits in (
                 (data.valid, predict_logits(network, data.valid)),
                 (data.test, winner.test_logits(data)),

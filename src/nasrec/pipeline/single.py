@@ -68,7 +68,7 @@ def train(
             network.state_dict(),
             data,
             metrics={
-                part.name: report(predict_logits(network, part), part.labels)
+                part.name: report(predict_logits(network, part), part.labels, groups=part.groups)
                 for part in (data.valid, data.test)
             },
             config={"training": config.model_dump(mode="json"), "seed": seed},

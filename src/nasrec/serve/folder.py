@@ -144,13 +144,13 @@ def calibrate(
     Raises:
         NasrecError: bad data or settings, or `out` exists.
     """
-    logits, labels, _ = model.labelled(data, split)
+    logits, labels, _, groups = model.labelled(data, split)
     fitted = fit_calibration(method, logits, labels, negative_rate)
     plain = fitted.for_rows_like_training()
-    found = {"calibration": report(plain(logits), labels)}
+    found = {"calibration": report(plain(logits), labels, groups=groups)}
     if is_prepared(data):
-        others, others_labels, _ = model.labelled(data, "test")
-        found |= {"test": report(plain(others), others_labels)}
+        others, others_labels, _, of = model.labelled(data, "test")
+        found |= {"test": report(plain(others), others_labels, groups=of)}
     metrics = {**model.metrics, **found}
     with _written(Path(out), model.fingerprint) as aside:
         for file in sorted(model.path.rglob("*")):

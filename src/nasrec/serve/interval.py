@@ -14,19 +14,23 @@ GROUPS = 20_000
 LEVEL = 0.95
 
 
-def report(logits: ArrayLike, labels: ArrayLike, seed: int = 0) -> dict[str, Any]:
+def report(
+    logits: ArrayLike, labels: ArrayLike, seed: int = 0, *, groups: ArrayLike | None = None
+) -> dict[str, Any]:
     """Metrics of a model on rows, with a 95 % bootstrap interval of log loss and AUC.
 
     Args:
         logits: calibrated, (rows,).
         labels: 0 or 1, (rows,).
         seed: of the resampling.
+        groups: of the rows, (rows,), where they have any.
 
     Returns:
         The fields of `Metrics` and `interval`: {"level", "logloss": [low, high], "auc": [...]}.
     """
     x, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    return {**metrics_of(x, y).to_dict(), "interval": {"level": LEVEL, **interval(x, y, seed)}}
+    measured = metrics_of(x, y, groups=groups).to_dict()
+    return {**measured, "interval": {"level": LEVEL, **interval(x, y, seed)}}
 
 
 def interval(

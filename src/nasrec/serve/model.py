@@ -18,7 +18,8 @@ from torch import nn
 from nasrec.data import Encoder, PreparedData, Schema, Split
 from nasrec.data.dataset import is_prepared
 from nasrec.data.formats import Chunk
-from nasrec.data.values import clicks_of, require_both_classes, weights_of
+from nasrec.data.hash import hash_texts
+from nasrec.data.values import clicks_of, require_both_classes, texts_of, weights_of
 from nasrec.errors import DataError
 from nasrec.serve.calibration import Calibration, sigmoid
 from nasrec.serve.encoding import load_encoder, same_encoder
@@ -111,7 +112,7 @@ class Model:
         return np.concatenate(parts)
 
     def evaluate(self, data: Data, split: str = "test", format: str | None = None) -> Metrics:
-        """Log loss, AUC and calibration on labelled rows.
+        """Log loss, AUC and calibration on labelled rows; grouped AUC where they have groups.
 
         A correction for negatives left out (`calibrate(..., negative_rate=...)`) applies to raw
         rows. A prepared folder's rows have them left out like the training rows, so there it is
@@ -125,32 +126,47 @@ class Model:
         Raises:
             DataError: bad rows, or a folder that another encoder has prepared.
         """
-        logits, labels, weights = self.labelled(data, split, format)
+        logits, labels, weights, groups = self.labelled(data, split, format)
         calibration = self.calibration
         if is_prepared(data):
             calibration = calibration.for_rows_like_training()
-        return metrics_of(calibration(logits), labels, weights)
+        return metrics_of(calibration(logits), labels, weights, groups)
 
     def labelled(
         self, data: Data, split: str = "test", format: str | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]:
-        """Uncalibrated logits, labels and weights of labelled rows, (rows,) each.
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.float32],
+        NDArray[np.float32] | None,
+        NDArray[np.uint64] | None,
+    ]:
+        """Uncalibrated logits, labels, weights and groups of labelled rows, (rows,) each.
 
-        Weights are None where the schema has none; see `evaluate`.
+        Weights are None where the schema has none, groups where the rows have none; see
+        `evaluate`.
         """
         if is_prepared(data):
             part = self.split_of(Path(str(data)), split)
-            return predict_logits(self.network, part).numpy(), part.labels, part.weights
-        logits, labels, weights = [], [], []
+            logits = predict_logits(self.network, part).numpy()
+            return logits, part.labels, part.weights, part.groups
+        scored, labels, weights, groups = [], [], [], []
+        group = self.schema.group
         weight = self.schema.weight
         for table in self.tables(data, format, label=True):
-            logits.append(self.logits(*self.encoder.encode(table)))
+            scored.append(self.logits(*self.encoder.encode(table)))
             labels.append(clicks_of(table, self.schema.label).astype(np.float32))
             if weight is not None:
                 weights.append(weights_of(table, weight.name))
+            if group is not None and group.name in table.frame.columns:
+                groups.append(hash_texts(texts_of(table, group.name)))
         found = np.concatenate(labels)
         require_both_classes(found, f"column {self.schema.label!r}")
-        return np.concatenate(logits), found, np.concatenate(weights) if weights else None
+        return (
+            np.concatenate(scored),
+            found,
+            np.concatenate(weights) if weights else None,
+            np.concatenate(groups) if groups else None,
+        )
 
     def labelled_rows(
         self, data: Data, most: int, split: str = "valid", format: str | None = None
@@ -177,7 +193,8 @@ class Model:
         if label:
             columns.append(self.schema.label)
             columns += [self.schema.weight.name] if self.schema.weight else []
-        return chunks(data, columns, format, self.schema.format)
+        optional = [self.schema.group.name] if label and self.schema.group else []
+        return chunks(data, columns, format, self.schema.format, optional)
 
     def logits(self, dense: NDArray[Any], sparse: NDArray[Any]) -> NDArray[np.float32]:
         """Uncalibrated logits of encoded rows, (rows,)."""

@@ -24,6 +24,7 @@ def chunks(
     columns: Sequence[str],
     format: str | None = None,
     trained: str | None = None,
+    optional: Sequence[str] = (),
 ) -> Iterator[Chunk]:
     """The rows of a source, with `columns`, in order.
 
@@ -33,6 +34,7 @@ def chunks(
         columns: the columns that are needed.
         format: how to read it; None goes by the extension, and where that says nothing,
         trained: by the format of the training data.
+        optional: columns that are read too where they are there; never from standard input.
 
     Raises:
         DataError: an empty or damaged file, or a column that is not there; with its place.
@@ -40,7 +42,7 @@ def chunks(
     if isinstance(data, str | Path) and str(data) == STDIN:
         found = _pipe(columns, format_of(Path(STDIN), format or trained or "csv"))
     else:
-        found = _log(data, columns, format, trained).chunks(chunk_bytes=CHUNK_BYTES)
+        found = _log(data, columns, format, trained, optional).chunks(chunk_bytes=CHUNK_BYTES)
     name, rows = "standard input", 0
     for chunk in found:
         name, rows = chunk.file, rows + chunk.frame.height
@@ -62,11 +64,15 @@ def _pipe(columns: Sequence[str], format: str) -> Iterator[Chunk]:
 
 
 def _log(
-    data: pl.DataFrame | str | Path, columns: Sequence[str], format: str | None, trained: str | None
+    data: pl.DataFrame | str | Path,
+    columns: Sequence[str],
+    format: str | None,
+    trained: str | None,
+    optional: Sequence[str],
 ) -> Log:
     """The rows opened, a file's read as its extension says, else as the training data were."""
     if isinstance(data, pl.DataFrame):
-        return open_log(data, columns=columns)
+        return open_log(data, columns=[*columns, *(c for c in optional if c in data.columns)])
     if format is None and trained is not None:
         try:
             format_of(Path(data))
@@ -82,4 +88,4 @@ def _log(
     if missing:
         first = next(column for column in columns if column in missing)
         raise unknown_column(first, log.columns, log.name)
-    return open_log(data, log.format, columns)
+    return open_log(data, log.format, [*columns, *(c for c in optional if c in log.columns)])

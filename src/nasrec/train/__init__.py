@@ -2,16 +2,19 @@
 
 from nasrec.train.checkpoint import Checkpoints, JsonLines
 from nasrec.train.config import LoopConfig, Settings, SupernetConfig, TrainConfig
+from nasrec.train.criteria import CRITERIA, Criterion
 from nasrec.train.fit import FitResult, fit
 from nasrec.train.loop import Step, train_steps
 from nasrec.train.metrics import (
     Metrics,
     auc,
     evaluate,
+    grouped_auc,
     log_loss,
     log_loss_of_probabilities,
     metrics_of,
     metrics_on,
+    normalized_entropy,
     predict_logits,
 )
 from nasrec.train.optim import (
@@ -26,9 +29,11 @@ from nasrec.train.optim import (
 from nasrec.train.supernet import SupernetResult, train_supernet
 
 __all__ = [
+    "CRITERIA",
     "Adagrad",
     "Adam",
     "Checkpoints",
+    "Criterion",
     "FitResult",
     "JsonLines",
     "LoopConfig",
@@ -46,10 +51,12 @@ __all__ = [
     "cosine",
     "evaluate",
     "fit",
+    "grouped_auc",
     "log_loss",
     "log_loss_of_probabilities",
     "metrics_of",
     "metrics_on",
+    "normalized_entropy",
     "predict_logits",
     "train_steps",
     "train_supernet",

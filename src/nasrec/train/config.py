@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nasrec.errors import ConfigError
+from nasrec.train.criteria import CriterionName
 
 
 def config_error(error: ValidationError, known: type[BaseModel]) -> ConfigError:
@@ -74,12 +75,14 @@ class TrainConfig(LoopConfig):
 
     Attributes:
         evaluations_per_epoch: how often validation is measured in an epoch, evenly spaced.
-        patience: stop after this many evaluations in a row without a new best validation log
-            loss; None never stops early. The best evaluation's weights are kept either way.
+        patience: stop after this many evaluations in a row without a new best of the validation
+            criterion; None never stops early. The best evaluation's weights are kept either way.
+        criterion: what best means: log loss (paper), or another of `nasrec.train.CRITERIA`.
     """
 
     evaluations_per_epoch: int = Field(default=1, ge=1)
     patience: int | None = Field(default=2, ge=1)
+    criterion: CriterionName = "logloss"
 
 
 class SupernetConfig(LoopConfig):

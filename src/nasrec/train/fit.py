@@ -17,6 +17,7 @@ from nasrec.errors import RunError
 from nasrec.files import finite
 from nasrec.train.checkpoint import Checkpoints
 from nasrec.train.config import TrainConfig
+from nasrec.train.criteria import CRITERIA, Criterion
 from nasrec.train.loop import Pace, steps_per_epoch, train_steps
 from nasrec.train.metrics import Metrics, evaluate
 from nasrec.train.optim import build_optimizer
@@ -24,7 +25,7 @@ from nasrec.train.optim import build_optimizer
 if TYPE_CHECKING:
     from nasrec.data import Split
 
-MEASURED = ("logloss", "auc", "ece", "bias")
+MEASURED = ("logloss", "auc", "ece", "bias", "grouped_auc", "normalized_entropy")
 Log = Callable[[Mapping[str, Any]], None]
 Progress = Callable[[int, int], None]
 
@@ -36,8 +37,8 @@ class FitResult:
     Attributes:
         best: validation metrics of the weights the model now has; None without validation rows.
         best_step: the step after which they were measured.
-        history: one record an evaluation: step, epoch, train_logloss, valid_logloss, valid_auc,
-            valid_ece, valid_bias, rows_per_second, seconds.
+        history: one record an evaluation: step, epoch, train_logloss, each of `MEASURED` on
+            validation (valid_logloss, ...), rows_per_second, seconds.
         steps: steps done; fewer than planned after an early stop.
         seconds: time spent, summed over all runs of a resumed training.
     """
@@ -49,20 +50,16 @@ class FitResult:
     seconds: float
 
 
-def _best(history: list[dict[str, Any]]) -> int:
-    """Index of the evaluation with the least validation log loss, the first of equals."""
-    return min(range(len(history)), key=lambda i: _loss(history[i]))
+def _best(history: list[dict[str, Any]], criterion: Criterion) -> int:
+    """Index of the evaluation that is best by the criterion, the first of equals."""
+    losses = [criterion.loss_of(record[f"valid_{criterion.field}"]) for record in history]
+    return losses.index(min(losses))
 
 
-def _loss(record: Mapping[str, Any]) -> float:
-    value = record["valid_logloss"]
-    return math.inf if value is None else float(value)
-
-
-def _stopped(history: list[dict[str, Any]], patience: int | None) -> bool:
+def _stopped(history: list[dict[str, Any]], criterion: Criterion, patience: int | None) -> bool:
     if patience is None or not history:
         return False
-    return len(history) - 1 - _best(history) >= patience
+    return len(history) - 1 - _best(history, criterion) >= patience
 
 
 def _save_weights(model: nn.Module, path: Path) -> None:
@@ -98,8 +95,8 @@ def fit(
 ) -> FitResult:
     """Train a model and leave it with the weights of its best evaluation.
 
-    Validation log loss is measured `config.evaluations_per_epoch` times an epoch; after
-    `config.patience` evaluations without a new best the training stops. Without validation rows
+    Validation is measured `config.evaluations_per_epoch` times an epoch; after `config.patience`
+    evaluations without a new best of `config.criterion` the training stops. Without validation rows
     all epochs are run and the last weights stay.
 
     With `checkpoint`, a training that was killed goes on when called again with the same
@@ -118,6 +115,7 @@ def fit(
         progress: called with steps done and steps planned, after every step.
 
     Raises:
+        ConfigError: the validation rows do not have what the criterion needs.
         DivergenceError: a loss is not finite; it says at which step and for which model.
         RunError: the checkpoint belongs to a training with other settings.
     """
@@ -129,6 +127,9 @@ def fit(
     due = {max(1, round(per_epoch * k / config.evaluations_per_epoch)) for k in looks}
     optimizer = build_optimizer(config)
     patience = None if valid is None else config.patience
+    criterion = CRITERIA[config.criterion]
+    if valid is not None:
+        criterion.require(valid)
     history: list[dict[str, Any]] = []
     pace, done = Pace(), 0
     kept: dict[str, Tensor] = {}  # the best weights, where no checkpoint has them
@@ -163,12 +164,16 @@ def fit(
         nonlocal saved
         if store is not None:
             state = {"history": history, "seconds": seconds(), "pace": pace.state()}
-            keep = (history[_best(history)]["step"],) if history and valid is not None else ()
+            keep = (
+                (history[_best(history, criterion)]["step"],)
+                if history and valid is not None
+                else ()
+            )
             store.save(step, state, write, keep)
             saved = time.perf_counter()
 
     model.train()
-    if not _stopped(history, patience):
+    if not _stopped(history, criterion, patience):
         for step in train_steps(lambda _: model, train, optimizer, config, seed, start=done):
             done = step.done
             pace.add(step)
@@ -180,10 +185,7 @@ def fit(
                     "step": done,
                     "epoch": step.epoch,
                     "train_logloss": loss,
-                    "valid_logloss": None,
-                    "valid_auc": None,
-                    "valid_ece": None,
-                    "valid_bias": None,
+                    **{f"valid_{name}": None for name in MEASURED},
                     "rows_per_second": rate,
                 }
                 if valid is not None:
@@ -193,8 +195,8 @@ def fit(
                 history.append(finite(record | {"seconds": seconds()}))
                 if log is not None:
                     log(history[-1])
-                stop = _stopped(history, patience)
-                is_best = _best(history) == len(history) - 1
+                stop = _stopped(history, criterion, patience)
+                is_best = _best(history, criterion) == len(history) - 1
                 if store is None and is_best and not stop and done < total and valid is not None:
                     kept = {name: t.detach().clone() for name, t in model.state_dict().items()}
                 save(done)
@@ -207,7 +209,7 @@ def fit(
 
     if valid is None:
         return FitResult(None, done, history, done, seconds())
-    best = history[_best(history)]
+    best = history[_best(history, criterion)]
     if best["step"] != done:
         if store is not None:
             _load_weights(model, store.path(best["step"]) / "weights.safetensors")
