@@ -244,3 +244,38 @@ def test_json_lines_end_a_cut_line(tmp_path: Path) -> None:
     with JsonLines(path) as log:
         log({"step": 2, "auc": math.nan})
     assert path.read_text().splitlines() == ['{"step": 1}', '{"st', '{"step": 2, "auc": null}']
+
+
+@pytest.mark.parametrize("criterion", ["logloss", "auc"])
+def test_the_rate_falls_where_validation_gets_no_better(criterion) -> None:
+    config = TrainConfig(
+        batch_size=50, epochs=12, learning_rate=0.5, schedule="plateau", warmup_fraction=0,
+        plateau_factor=0.5, criterion=criterion, patience=None,
+    )  # fmt: skip
+    result = fit(TinyNet(), make_split(200), make_split(300, 1), config)
+    sign = -1 if criterion == "auc" else 1
+    seen = [sign * record[f"valid_{criterion}"] for record in result.history]
+    rate, expected = 0.5, []
+    for i, value in enumerate(seen):
+        expected.append(rate)
+        if i and value >= min(seen[:i]):
+            rate /= 2
+    assert [record["lr"] for record in result.history] == expected
+    assert rate < 0.5
+    best = min(range(len(seen)), key=seen.__getitem__)
+    assert result.best_step == result.history[best]["step"]
+
+
+def test_a_plateau_is_kept_over_a_kill(tmp_path: Path) -> None:
+    config = TrainConfig(
+        batch_size=50, epochs=8, schedule="plateau", learning_rate=1.0, patience=None
+    )
+    args = (make_split(200), make_split(300, 1), config)
+    straight = TinyNet()
+    expected = fit(straight, *args)
+    assert len({record["lr"] for record in expected.history}) > 2
+    with pytest.raises(KilledError):
+        fit(TinyNet(), *args, checkpoint=tmp_path, progress=kill_at(26))
+    resumed = TinyNet()
+    assert steps_of(fit(resumed, *args, checkpoint=tmp_path)) == steps_of(expected)
+    assert same_weights(straight, resumed)

@@ -102,6 +102,21 @@ def test_embedding_l2_decays_touched_rows_only() -> None:
     assert torch.equal(weight[untouched], before[untouched])
 
 
+@BOTH
+def test_all_rows_is_torch_on_dense_gradients(kind) -> None:
+    start = torch.randn(30, 4)
+    sparse, dense = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    opt = kind(embedding_l2=0.05, all_rows=True)
+    twin = torch_twin(kind, [dense], weight_decay=0.05)
+    for step in range(5):
+        embed(sparse, step, True)
+        embed(dense, step, False)
+        opt.step([("e", sparse)], 0.1)
+        twin.step()
+    torch.testing.assert_close(sparse, dense, rtol=1e-6, atol=1e-7)
+    assert not torch.equal(sparse[12:], start[12:])
+
+
 def test_adagrad_on_slices_is_adagrad_on_the_whole() -> None:
     whole = torch.randn(6, 8)
     reference = nn.Parameter(whole.clone())

@@ -54,12 +54,12 @@ class EmbeddingTable(nn.Module):
             of_slots = torch.tensor(of_columns, dtype=torch.int64).repeat_interleave(slots)
             self.register_buffer(name, of_slots, persistent=False)
 
-        def xavier_normal(weight: Tensor, generator: torch.Generator, length: Length) -> None:
+        def normal(weight: Tensor, generator: torch.Generator, length: Length) -> None:
             for a, b in itertools.pairwise(starts):
-                std = math.sqrt(2 / (b - a + dim))
+                std = options.embedding_std or math.sqrt(2 / (b - a + dim))  # Xavier
                 weight[a:b].normal_(0, std, generator=generator)
 
-        self.weight = make("weight", Axis.fixed(starts[-1]), Axis.fixed(dim), init=xavier_normal)
+        self.weight = make("weight", Axis.fixed(starts[-1]), Axis.fixed(dim), init=normal)
 
     def forward(self, ids: Tensor) -> Tensor:
         used = ids >= 0 if self.pooled else None

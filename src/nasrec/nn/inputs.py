@@ -53,6 +53,10 @@ class ModelOptions:
         layer_norm: LayerNorm in every operator. The paper's supernet has it, its final models
             do not.
         attention_gain: initial gain of the attention layer's two LayerNorms (released code: 0.17).
+        batch_norm: BatchNorm (Ioffe and Szegedy, 2015) before the ReLU of every hidden layer of
+            the hand-made models, and on what each branch of a NASRecNet's blocks gives.
+        embedding_std: standard deviation of new embeddings; None is Xavier normal for each table
+            (released code), which gives the rows of a small table large vectors from the start.
         embedding_cap: most rows an embedding table may have; ids beyond are folded by modulo
             (paper: 500,000 during the search, none in the final training). None: no cap.
         hidden: widths of the hidden layers of the hand-made models.
@@ -68,6 +72,8 @@ class ModelOptions:
     merger_tokens: int = 8
     layer_norm: bool = True
     attention_gain: float = 0.17
+    batch_norm: bool = False
+    embedding_std: float | None = None
     embedding_cap: int | None = None
     hidden: tuple[int, ...] = (400, 400)
     embedding_dropout: float = 0.0
@@ -89,5 +95,7 @@ class ModelOptions:
                     f"{name} {getattr(self, name)} is not a share",
                     mend="choose 0 or more, and less than 1",
                 )
+        if self.embedding_std is not None and not self.embedding_std > 0:
+            raise ConfigError(f"embedding_std must be more than 0, not {self.embedding_std}")
         if self.embedding_cap is not None and self.embedding_cap < 1:
             raise ConfigError(f"embedding_cap must be at least 1, not {self.embedding_cap}")

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nasrec.errors import RunError
+from nasrec.errors import ConfigError, RunError
 from nasrec.files import written_aside
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.network import Limits, NASRecNet
@@ -44,6 +44,11 @@ class SharedWeights:
     ) -> None:
         self.space, self.inputs, self.seed = space, inputs, seed
         self.options = options or ModelOptions()
+        if self.options.batch_norm:
+            raise ConfigError(
+                "a supernet has no batch normalisation: its statistics are those of one network",
+                mend="use layer_norm, which every subnet computes anew",
+            )
         self.limits = Limits(max(space.dense_dims), max(space.sparse_dims))
         self.tensors: dict[str, Tensor] = {}
 

@@ -54,7 +54,12 @@ class LoopConfig(Settings):
         warmup_fraction: share of the steps in which the rate rises from 0; 0.1 (released code).
         clip_norm: largest global gradient norm, embeddings included; 5.0 (released code). None
             does not clip.
-        embedding_l2: L2 on the embedding rows a batch touches; 0 (paper).
+        embedding_rows: which rows of the embeddings a step updates: those its batch has `touched`,
+            so that a step costs the same whatever the vocabulary; or `all`, as frameworks do that
+            keep dense gradients (BARS). With Adagrad and no L2 both are the same. Adam's moments
+            move a row on in the steps that do not touch it, and L2 decays rare rows as fast as
+            frequent ones: better on logs of few ids (docs/published.md), slow with millions.
+        embedding_l2: L2 on those rows; 0 (paper).
         weight_decay: L2 on all other weights; 0 (paper).
     """
 
@@ -66,6 +71,7 @@ class LoopConfig(Settings):
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float | None = Field(default=5.0, gt=0)
+    embedding_rows: Literal["touched", "all"] = "touched"
     embedding_l2: float = Field(default=0.0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
 
@@ -74,12 +80,18 @@ class TrainConfig(LoopConfig):
     """Training of one network from scratch (method.md, section 7).
 
     Attributes:
+        schedule: also `plateau`: constant, and multiplied by `plateau_factor` after every
+            evaluation that was no new best (BARS). Fit for a number of epochs that nobody knows
+            beforehand, where a cosine must be told when to end.
+        plateau_factor: 0.1 (BARS). The rate never falls below a thousandth of its peak.
         evaluations_per_epoch: how often validation is measured in an epoch, evenly spaced.
         patience: stop after this many evaluations in a row without a new best of the validation
             criterion; None never stops early. The best evaluation's weights are kept either way.
         criterion: what best means: log loss (paper), or another of `nasrec.train.CRITERIA`.
     """
 
+    schedule: Literal["cosine", "constant", "plateau"] = "cosine"  # type: ignore[assignment]
+    plateau_factor: float = Field(default=0.1, gt=0, lt=1)
     evaluations_per_epoch: int = Field(default=1, ge=1)
     patience: int | None = Field(default=2, ge=1)
     criterion: CriterionName = "logloss"

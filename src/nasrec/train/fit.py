@@ -29,6 +29,9 @@ MEASURED = ("logloss", "auc", "ece", "bias", "grouped_auc", "normalized_entropy"
 Log = Callable[[Mapping[str, Any]], None]
 Progress = Callable[[int, int], None]
 
+#: Share of its peak that the rate keeps however often it is reduced.
+LEAST_RATE = 1e-3
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -38,7 +41,7 @@ class FitResult:
         best: validation metrics of the weights the model now has; None without validation rows.
         best_step: the step after which they were measured.
         history: one record an evaluation: step, epoch, train_logloss, each of `MEASURED` on
-            validation (valid_logloss, ...), rows_per_second, seconds.
+            validation (valid_logloss, ...), lr, rows_per_second, seconds.
         steps: steps done; fewer than planned after an early stop.
         seconds: time spent, summed over all runs of a resumed training.
     """
@@ -60,6 +63,18 @@ def _stopped(history: list[dict[str, Any]], criterion: Criterion, patience: int 
     if patience is None or not history:
         return False
     return len(history) - 1 - _best(history, criterion) >= patience
+
+
+def plateau_rate(history: list[dict[str, Any]], criterion: Criterion, config: TrainConfig) -> float:
+    """The factor on the learning rate that the schedule `plateau` makes of the evaluations."""
+    if config.schedule != "plateau":
+        return 1.0
+    best, factor = math.inf, 1.0
+    for record in history:
+        loss = criterion.loss_of(record[f"valid_{criterion.field}"])
+        factor *= 1.0 if loss < best else config.plateau_factor
+        best = min(best, loss)
+    return max(factor, LEAST_RATE)
 
 
 def _save_weights(model: nn.Module, path: Path) -> None:
@@ -174,7 +189,16 @@ def fit(
 
     model.train()
     if not _stopped(history, criterion, patience):
-        for step in train_steps(lambda _: model, train, optimizer, config, seed, start=done):
+        steps = train_steps(
+            lambda _: model,
+            train,
+            optimizer,
+            config,
+            seed,
+            start=done,
+            rate=lambda: 1.0 if valid is None else plateau_rate(history, criterion, config),
+        )
+        for step in steps:
             done = step.done
             pace.add(step)
             if progress is not None:
@@ -186,6 +210,7 @@ def fit(
                     "epoch": step.epoch,
                     "train_logloss": loss,
                     **{f"valid_{name}": None for name in MEASURED},
+                    "lr": step.lr,
                     "rows_per_second": rate,
                 }
                 if valid is not None:

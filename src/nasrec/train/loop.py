@@ -92,6 +92,7 @@ def train_steps(
     seed: int,
     *,
     start: int = 0,
+    rate: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[Step]:
     """Train step by step.
 
@@ -103,6 +104,7 @@ def train_steps(
         config: batch size, epochs, schedule, clipping.
         seed: decides the order of the rows and every dropout mask.
         start: number of steps done before.
+        rate: asked before each update for a factor on the scheduled learning rate.
 
     Raises:
         DivergenceError: a loss or gradient norm is not finite. The weights are those before the
@@ -110,7 +112,7 @@ def train_steps(
     """
     callers_state = torch.get_rng_state()
     try:
-        yield from _steps(network_for, split, optimizer, config, seed, start)
+        yield from _steps(network_for, split, optimizer, config, seed, start, rate)
     finally:
         torch.set_rng_state(callers_state)
 
@@ -122,6 +124,7 @@ def _steps(
     config: LoopConfig,
     seed: int,
     done: int,
+    rate: Callable[[], float],
 ) -> Iterator[Step]:
     per_epoch = steps_per_epoch(split, config)
     total = per_epoch * config.epochs
@@ -156,7 +159,7 @@ def _steps(
                     where=f"step {done} of {total}, {name_of(network)}",
                     mend=f"lower the learning rate (it is {config.learning_rate}) or set clip_norm",
                 )
-            lr = learning_rate(config, done, total)
+            lr = learning_rate(config, done, total) * rate()
             optimizer.step(named, lr)
             for _, parameter in named:
                 parameter.grad = None

@@ -56,8 +56,10 @@ class Optimizer:
 
     Args:
         eps: added to the denominator; None is the class's default.
-        embedding_l2: L2 on rows that have a sparse gradient, added to it. Rows a batch does not
-            touch are not decayed, so the cost does not grow with the table.
+        embedding_l2: L2 on parameters with sparse gradients, added to these.
+        all_rows: update all rows of those parameters, as with a dense gradient. If not, rows that
+            a batch does not touch are left and not decayed, so the cost does not grow with the
+            table.
         weight_decay: L2 on parameters with dense gradients.
         shape_of: gives a name's full shape, where parameters are slices of larger tensors.
     """
@@ -70,11 +72,13 @@ class Optimizer:
         *,
         eps: float | None = None,
         embedding_l2: float = 0.0,
+        all_rows: bool = False,
         weight_decay: float = 0.0,
         shape_of: ShapeOf | None = None,
     ) -> None:
         self.eps = self.default_eps if eps is None else eps
         self.embedding_l2, self.weight_decay = embedding_l2, weight_decay
+        self.all_rows = all_rows
         self.shape_of = shape_of
         self.state: dict[str, dict[str, Tensor]] = {slot: {} for slot in self.slots}
 
@@ -86,9 +90,11 @@ class Optimizer:
             if grad is None:
                 continue
             state = [self._slice(slot, name, parameter) for slot in self.slots]
-            if not grad.is_sparse:
-                if self.weight_decay:
-                    grad = grad.add(parameter, alpha=self.weight_decay)
+            if not grad.is_sparse or self.all_rows:
+                decay = self.embedding_l2 if grad.is_sparse else self.weight_decay
+                grad = grad.to_dense() if grad.is_sparse else grad
+                if decay:
+                    grad = grad.add(parameter, alpha=decay)
                 self._dense(name, parameter, grad, state, lr)
                 continue
             grad = grad.coalesce()  # nothing to do where the clipping has done it
@@ -232,6 +238,7 @@ def build_optimizer(config: LoopConfig, shape_of: ShapeOf | None = None) -> Opti
     return OPTIMIZERS[config.optimizer](
         eps=config.eps,
         embedding_l2=config.embedding_l2,
+        all_rows=config.embedding_rows == "all",
         weight_decay=config.weight_decay,
         shape_of=shape_of,
     )
@@ -268,6 +275,7 @@ def constant(step: int, total: int, peak: float, warmup_fraction: float = 0.1) -
 SCHEDULES: dict[str, Callable[[int, int, float, float], float]] = {
     "cosine": cosine,
     "constant": constant,
+    "plateau": constant,  # what has been measured scales it: `train_steps`
 }
 
 

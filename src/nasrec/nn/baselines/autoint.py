@@ -92,7 +92,7 @@ class AutoIntPlus(AutoInt):
     def __init__(self, inputs: Inputs, options: ModelOptions, *, seed: int = 0) -> None:
         super().__init__(inputs, options, seed=seed)
         widths = (self.fields.width, *options.hidden, 1)
-        self.deep = Perceptron(widths, Maker(fresh(seed)).child("deep"), options.dropout)
+        self.deep = Perceptron(widths, Maker(fresh(seed)).child("deep"), options)
         self.madds += self.deep.madds
 
     def logits(self, fields_BME: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class DCN(Baseline):
         layers = [self.layer(width, make.child(f"cross.{i}")) for i in range(LAYERS)]
         self.cross = nn.ModuleList(layers)
         self.head = weighted_sum(width, make.child("head"))
-        self.deep = Perceptron((width, *options.hidden, 1), make.child("deep"), options.dropout)
+        self.deep = Perceptron((width, *options.hidden, 1), make.child("deep"), options)
         self.madds = sum(layer.madds for layer in layers) + self.head.madds + self.deep.madds
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:

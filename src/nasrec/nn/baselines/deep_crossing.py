@@ -35,7 +35,7 @@ class DeepCrossing(Baseline):
         )
         width = inputs.dense + inputs.sparse * embedding_dim
         self.units = nn.ModuleList(
-            Perceptron((width, inner, width), make.child(f"units.{i}"), options.dropout)
+            Perceptron((width, inner, width), make.child(f"units.{i}"), options)
             for i, inner in enumerate(options.hidden)
         )
         self.head = weighted_sum(width, make.child("head"), bias=True)

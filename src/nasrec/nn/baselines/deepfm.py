@@ -29,7 +29,7 @@ class DeepFM(Baseline):
         self.fields = Fields(inputs, options, make.child("fields"))
         self.first = FirstOrder(inputs, options, make.child("first"))
         widths = (self.fields.width, *options.hidden, 1)
-        self.deep = Perceptron(widths, make.child("deep"), options.dropout)
+        self.deep = Perceptron(widths, make.child("deep"), options)
         self.madds = self.first.madds + self.deep.madds
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class DLRM(Baseline):
             Perceptron(
                 (inputs.dense, *options.hidden, width),
                 make.child("bottom"),
-                options.dropout,
+                options,
                 last_relu=True,
             )
             if inputs.dense
@@ -42,9 +42,7 @@ class DLRM(Baseline):
         self.triangle: Tensor
         self.register_buffer("triangle", rows * vectors + columns, persistent=False)
         beside = width if inputs.dense else inputs.sparse * width
-        self.top = Perceptron(
-            (beside + len(rows), *options.hidden, 1), make.child("top"), options.dropout
-        )
+        self.top = Perceptron((beside + len(rows), *options.hidden, 1), make.child("top"), options)
         self.madds = (
             (self.bottom.madds if self.bottom else 0) + vectors * vectors * width + self.top.madds
         )

@@ -61,7 +61,7 @@ class FinalMLP(Baseline):
         widths = (self.fields.width, *options.hidden)
         self.gates = make("gates", Axis.fixed(2), Axis.fixed(widths[0]), init=constant(0))
         streams = [
-            Perceptron(widths, make.child(f"streams.{i}"), options.dropout, last_relu=True)
+            Perceptron(widths, make.child(f"streams.{i}"), options, last_relu=True)
             for i in range(2)
         ]
         self.streams = nn.ModuleList(streams)

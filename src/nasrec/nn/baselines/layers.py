@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasrec.nn.batch_norm import BatchNorm
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
@@ -37,18 +38,30 @@ class Baseline(nn.Module):
 class Perceptron(nn.Module):
     """Linear layers of the given widths with ReLU between them: (B, widths[0]) to (B, widths[-1]).
 
+    A hidden layer is Dropout(ReLU(BN(W x + b))), with dropout and BatchNorm as the options say.
+
     Args:
         widths: of the input, the hidden layers and the output.
         make: where parameters come from.
-        dropout: share of each hidden layer's outputs that a training step drops.
+        options: dropout and BatchNorm of the hidden layers; None is neither.
         last_relu: make the last layer a hidden one too.
     """
 
     def __init__(
-        self, widths: Sequence[int], make: Maker, dropout: float = 0.0, last_relu: bool = False
+        self,
+        widths: Sequence[int],
+        make: Maker,
+        options: ModelOptions | None = None,
+        last_relu: bool = False,
     ) -> None:
         super().__init__()
-        self.dropout, self.last_relu = dropout, last_relu
+        self.dropout = options.dropout if options else 0.0
+        hidden = widths[1:] if last_relu else widths[1:-1]
+        self.hidden = len(hidden)
+        self.norms = nn.ModuleList(
+            BatchNorm(Axis.fixed(width), make.child(f"norms.{i}"))
+            for i, width in enumerate(hidden if options and options.batch_norm else ())
+        )
         self.layers = nn.ModuleList(
             Linear({"x": Axis.fixed(a)}, Axis.fixed(b), bias=True, make=make.child(f"layers.{i}"))
             for i, (a, b) in enumerate(itertools.pairwise(widths))
@@ -56,9 +69,10 @@ class Perceptron(nn.Module):
         self.madds = sum(a * b for a, b in itertools.pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
-        for i, layer in enumerate(self.layers, start=1):
+        for i, layer in enumerate(self.layers):
             x = layer({"x": x})
-            if i < len(self.layers) or self.last_relu:
+            if i < self.hidden:
+                x = self.norms[i](x) if self.norms else x
                 x = F.dropout(F.relu(x), self.dropout, self.training)
         return x
 

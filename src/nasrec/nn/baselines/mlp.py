@@ -25,7 +25,7 @@ class MLP(Baseline):
         make = Maker(fresh(seed))
         self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
         width = inputs.dense + inputs.sparse * options.embedding_dim
-        self.layers = Perceptron((width, *options.hidden, 1), make.child("layers"), options.dropout)
+        self.layers = Perceptron((width, *options.hidden, 1), make.child("layers"), options)
         self.madds = self.layers.madds
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class WideDeep(Baseline):
         self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
         self.wide = FirstOrder(inputs, options, make.child("wide"))
         width = inputs.dense + inputs.sparse * options.embedding_dim
-        self.deep = Perceptron((width, *options.hidden, 1), make.child("deep"), options.dropout)
+        self.deep = Perceptron((width, *options.hidden, 1), make.child("deep"), options)
         self.madds = self.wide.madds + self.deep.madds
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:

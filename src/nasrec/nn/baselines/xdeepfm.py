@@ -68,7 +68,7 @@ class XDeepFM(Baseline):
         )
         self.head = weighted_sum(sum(MAPS), make.child("head"))
         widths = (self.fields.width, *options.hidden, 1)
-        self.deep = Perceptron(widths, make.child("deep"), options.dropout)
+        self.deep = Perceptron(widths, make.child("deep"), options)
         self.madds = self.first.madds + self.cin.madds + self.head.madds + self.deep.madds
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
