@@ -77,7 +77,7 @@ def test_help_imports_nothing_heavy():
 
 
 COMMANDS = [
-    ["search"], ["prepare"], ["train"], ["evaluate"], ["demo"],
+    ["search"], ["prepare"], ["train"], ["evaluate"], ["demo"], ["report"],
     ["models"], ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
 ]  # fmt: skip
 

@@ -28,15 +28,6 @@ from tests.end_to_end.tiny import (
 QUIET = Reporter(quiet=True)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A folder with a log, and a whole run by the Python interface."""
-    folder = tmp_path_factory.mktemp("finished")
-    log = write_log(folder)
-    nasrec.search(log, label="label", out=folder / "run", seed=0, reporter=QUIET, **SETTINGS)
-    return folder
-
-
 def test_python_in_five_lines(finished):
     run = nasrec.open_run(finished / "run")
     names = {row["name"] for row in run.leaderboard}
@@ -57,7 +48,7 @@ def test_the_run_folder_holds_everything(finished):
         "search/ranking.json", "retrain/nasrec-1-dropout/architecture.json",
         "retrain/nasrec-1-plain/metrics.jsonl", "retrain/mlp-1-plain/result.json",
         "retrain/dlrm-1-dropout/weights.safetensors", "leaderboard.json", "leaderboard.txt",
-        "summary.txt", "model/manifest.json",
+        "summary.txt", "model/manifest.json", "report.html",
     ):  # fmt: skip
         assert (run / name).is_file(), name
     assert not list(run.rglob("checkpoint"))

@@ -157,6 +157,33 @@ def search(
     return run.to_dict(), run.summary
 
 
+@app.command(epilog="Example: nasrec report run")
+@command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder, finished or not.")],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file to write; RUN/report.html if left out.")
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> tuple[Any, str]:
+    """Write one HTML page with all that a search has found: it opens offline, in any browser.
+
+    A search writes it by itself at its end. Of an unfinished search, or of a folder that lost
+    parts, it shows what there is and says what is missing.
+    """
+    from nasrec.pipeline import write_report
+
+    use(threads)
+    file, found = write_report(run, out)
+    told = [f"The report is in {file}"]
+    if found["missing"]:
+        told.append(f"It lacks {', '.join(found['missing'])}.")
+    for fault in found["faults"]:
+        told.append(f"Warning: {fault['where'] + ': ' if fault['where'] else ''}{fault['what']}")
+    return {**found, "report": str(file)}, "\n".join(told)
+
+
 @app.command(epilog="Example: nasrec prepare log.csv --label click --out data")
 @command(RESUME)
 def prepare(

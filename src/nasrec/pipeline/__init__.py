@@ -3,6 +3,7 @@
 from nasrec.pipeline.data import describe_data, inputs_of
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.report import write_report
 from nasrec.pipeline.run import Run, open_run, search
 from nasrec.pipeline.single import train
 
@@ -15,4 +16,5 @@ __all__ = [
     "open_run",
     "search",
     "train",
+    "write_report",
 ]

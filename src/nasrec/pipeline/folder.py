@@ -12,6 +12,7 @@
                         test-logits.npy of each family's chosen one
       leaderboard.json, leaderboard.txt, summary.txt
       model/            the best model, ready to take home
+      report.html       all of it to look at
 
 A stage is complete when its last file is there; files appear whole or not at all.
 """
@@ -52,6 +53,7 @@ class RunFolder:
         self.leaderboard_text = path / "leaderboard.txt"
         self.summary = path / "summary.txt"
         self.model = path / "model"
+        self.report = path / "report.html"
 
     def require_run(self) -> dict[str, Any]:
         """The request of the run in this folder; RunError if it is not one."""

@@ -21,6 +21,7 @@ from nasrec.pipeline.data import DataRequest, data_stage
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.leaderboard import leaderboard_stage
 from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.report import report_stage
 from nasrec.pipeline.retrain import NASREC, retrain_stage
 from nasrec.pipeline.summary import summary_text
 from nasrec.pipeline.supernet import supernet_stage
@@ -69,6 +70,11 @@ class Run:
         """What was found, in plain words."""
         return self._folder.summary.read_text(encoding="utf-8")
 
+    @property
+    def report(self) -> Path:
+        """The HTML file that shows all of it; `nasrec.pipeline.write_report` makes it anew."""
+        return self._folder.report
+
     @cached_property
     def model(self) -> Model:
         """The NASRecNet that was chosen, ready to score rows."""
@@ -103,6 +109,7 @@ class Run:
             "test_auc": self.test_auc,
             "architecture": self.architecture.to_dict(),
             "model": str(self._folder.model),
+            "report": str(self.report),
             "leaderboard": self.leaderboard,
             "seconds": self._folder.stage_seconds(),
         }
@@ -221,6 +228,7 @@ def _stages(run: RunFolder, data: PreparedData, config: SearchConfig, tell: Repo
         architecture = winner.trial.spec.architecture
         assert architecture is not None
         write_text(run.summary, summary_text(run, data, config, rows, architecture))
+    report_stage(run, tell)
 
 
 def _take_home(

@@ -49,6 +49,7 @@ def summary_text(
             "Time:\n" + "\n".join(f"  {name:<{width}}  {s:8.1f} s" for name, s in seconds.items())
         )
     parts.append(
+        f"All of it to look at: {run.report}\n\n"
         "Next:\n"
         f"  nasrec predict {run.model} NEW-ROWS.csv --out SCORES.csv    click probabilities\n"
         f"  nasrec evaluate {run.model} NEW-ROWS.csv      test it on other labelled rows\n"

@@ -22,6 +22,12 @@ MEANINGS = {
     "Attn": "self-attention",
     "FM": "factorization machine",
 }
+COLOURS = (
+    "blue: dense branch, vectors",
+    "amber: sparse branch, tokens",
+    "violet: from one to the other",
+    "grey: never reaches the logit",
+)
 LINE = 17  # of the legend, pixels
 _ARROW = 4.5  # half the width of an arrow's head, pixels
 
@@ -175,14 +181,15 @@ def _legend(architecture: Architecture, placed: Layout) -> list[Markup]:
     used = [op for b in architecture.blocks for op in (*b.dense_ops, *b.sparse_ops)]
     used += ["FM"] if any(b.sparse_to_dense for b in architecture.blocks) else []
     told = [f"{op} {MEANINGS[op]}" for op in dict.fromkeys(["FC", *used]) if op in MEANINGS]
-    lines = ["blue: dense branch, vectors; amber: sparse branch, tokens; violet: from one to the "
-             "other; grey: never reaches the logit"]  # fmt: skip
-    room = (placed.width - 2 * MARGIN) / 5.6  # letters of the legend's font in a line
-    for text in told:
-        if lines[1:] and len(lines[-1]) + len(text) + 3 <= room:
-            lines[-1] += f" · {text}"
-        else:
-            lines.append(text)
+    room = (placed.width - 2 * MARGIN) / 5.8  # letters of the legend's font in a line
+    lines = []
+    for texts in (COLOURS, told):
+        lines.append(texts[0])
+        for text in texts[1:]:
+            if len(lines[-1]) + len(text) + 3 <= room:
+                lines[-1] += f" · {text}"
+            else:
+                lines.append(text)
     return [
         tag("text", line, class_="quiet key", x=MARGIN, y=placed.height + LINE * (i + 0.7))
         for i, line in enumerate(lines)

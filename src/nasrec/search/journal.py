@@ -157,3 +157,18 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The evaluations of a journal, as they are written there.
+
+    Only reads: another process may be writing. A last line without its end is left out.
+
+    Raises:
+        RunError: a line that does not read, with its number.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines[1:]]
+    except (OSError, ValueError) as error:
+        raise RunError(f"the journal cannot be read: {error}", where=str(path)) from None

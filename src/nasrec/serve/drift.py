@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec.data import Encoder, PreparedData
+from nasrec.data import Encoder, PreparedData, Split
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk
 from nasrec.data.values import parse_numbers
@@ -120,12 +120,20 @@ def training_rates(data: PreparedData) -> dict[str, dict[str, float | None]]:
 
     A category that is missing too rarely for an id of its own counts as unknown.
     """
-    rates = Rates(data.encoder)
-    for batch in data.train.batches(_BATCH):
+    shares = split_rates(data.encoder, data.train)
+    for column in data.encoder.dense:
+        shares[column.name]["missing"] = data.manifest["missing"][column.name]
+    return shares
+
+
+def split_rates(encoder: Encoder, split: Split) -> dict[str, dict[str, float | None]]:
+    """Rates of encoded rows, by column; whether a number is missing is not known of them."""
+    rates = Rates(encoder)
+    for batch in split.batches(_BATCH):
         rates.add(batch.dense.numpy(), batch.sparse.numpy())
     shares = rates.shares()
     for name in rates.dense:
-        shares[name]["missing"] = data.manifest["missing"][name]
+        shares[name]["missing"] = None
     return shares
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 BINS = 20
 
@@ -18,10 +18,28 @@ def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = B
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if not p.size:
         return float("nan")
-    order = np.argsort(p, kind="stable")
-    starts = np.unique(np.linspace(0, p.size, min(bins, p.size) + 1).astype(np.int64))[:-1]
     # n_b cancels: the sum of differences of a bin is n_b times the difference of its means
+    order, starts = _bins(p, bins)
     return float(np.abs(np.add.reduceat((p - y)[order], starts)).sum() / p.size)
+
+
+def calibration_curve(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS
+) -> list[tuple[float, float, int]]:
+    """Mean probability, share of clicks and number of rows of each bin of `calibration_error`."""
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if not p.size:
+        return []
+    order, starts = _bins(p, bins)
+    rows = np.diff([*starts, p.size])
+    means = (np.add.reduceat(values[order], starts) / rows for values in (p, y))
+    return [(float(a), float(b), int(n)) for a, b, n in zip(*means, rows, strict=True)]
+
+
+def _bins(p: NDArray[np.float64], bins: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order of the probabilities, and where in it each bin begins."""
+    starts = np.unique(np.linspace(0, p.size, min(bins, p.size) + 1).astype(np.int64))[:-1]
+    return np.argsort(p, kind="stable"), starts
 
 
 def bias_ratio(probabilities: ArrayLike, labels: ArrayLike) -> float:
