@@ -24,6 +24,10 @@ ALLOWED = {
     "pipeline": {
         "errors", "files", "space", "nn", "data", "train", "search", "serve", "config", "report",
     },
+    "study": {
+        "errors", "files", "space", "nn", "data", "train", "search", "serve", "config", "report",
+        "pipeline",
+    },
     "estimator": {"errors", "data", "serve", "config", "pipeline"},
 }  # fmt: skip
 ENTRANCES = {"__init__", "__main__", "cli", "demo"}

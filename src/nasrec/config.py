@@ -25,6 +25,9 @@ def _space(value: Any) -> Any:
     return SearchSpace.from_dict(value) if isinstance(value, dict) else load_space(value)
 
 
+#: A search space among settings: a name, a file's path, its content, or a SearchSpace.
+Space = Annotated[SearchSpace, BeforeValidator(_space)]
+
 #: Training from scratch. The logs most users have are small enough to need several passes, and
 #: early stopping takes back the one too many; a log of tens of millions of rows wants `epochs=1`.
 FROM_SCRATCH = TrainConfig(epochs=3, evaluations_per_epoch=2, patience=3)
@@ -133,7 +136,7 @@ class SearchConfig(Settings):
     """
 
     seed: int = Field(default=0, ge=0)
-    space: Annotated[SearchSpace, BeforeValidator(_space)] = NASREC_FULL
+    space: Space = NASREC_FULL
     model: ModelOptions = ModelOptions()
     supernet_layer_norm: bool = True
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)

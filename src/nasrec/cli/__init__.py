@@ -12,10 +12,12 @@ from nasrec.cli import serving as _serving  # noqa: F401  so do its commands
 from nasrec.cli.data import data_app
 from nasrec.cli.spaces import arch_app, space_app
 from nasrec.cli.stages import app
+from nasrec.cli.study import study_app
 
 app.add_typer(data_app, name="data")
 app.add_typer(arch_app, name="arch")
 app.add_typer(space_app, name="space")
+app.add_typer(study_app, name="study")
 
 
 def main() -> None:

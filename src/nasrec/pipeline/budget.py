@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -11,14 +12,14 @@ import numpy as np
 from torch import nn
 
 from nasrec.config import SearchConfig
-from nasrec.data import PreparedData
+from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import Scorer
 from nasrec.space import PathSampler
-from nasrec.train import build_optimizer, evaluate, train_steps
+from nasrec.train import LoopConfig, Optimizer, build_optimizer, evaluate, train_steps
 
 SHARES = {"supernet": 0.35, "search": 0.2, "retrain": 0.45}
 """Parts of the budget. Retraining decides what is taken home, and the supernet whether the right
@@ -45,6 +46,22 @@ class Measured:
     retrain_seconds: float
 
 
+def seconds_a_step(
+    network_for: Callable[[int], nn.Module],
+    rows: Split,
+    config: LoopConfig,
+    optimizer: Optimizer | None = None,
+) -> float:
+    """Mean time of a few training steps, without the first, which allocates."""
+    optimizer = optimizer or build_optimizer(config)
+    taken, last = [], time.perf_counter()
+    for _ in islice(train_steps(network_for, rows, optimizer, config, seed=0), _STEPS):
+        now = time.perf_counter()
+        taken.append(now - last)
+        last = now
+    return float(np.mean(taken[1:] or taken))
+
+
 def measure(config: SearchConfig, data: PreparedData) -> Measured:
     """Time some steps of each kind, a few seconds in all."""
     inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
@@ -52,19 +69,14 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
     sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
     batch = min(config.supernet.batch_size, len(data.train))
 
-    def steps_time(network: Any, loop: Any, optimizer: Any) -> float:
-        steps = train_steps(network, data.train, optimizer, loop, config.seed)
-        taken, last = [], time.perf_counter()
-        for _ in islice(steps, _STEPS):
-            now = time.perf_counter()
-            taken.append(now - last)
-            last = now
-        return float(np.mean(taken[1:] or taken))  # the first one allocates
-
     supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
-    sampled = steps_time(lambda i: shared.subnet(sampler.sample(i, rng)), supernet, optimizer)
+
+    def supernet_step(network_for: Callable[[int], nn.Module]) -> float:
+        return seconds_a_step(network_for, data.train, supernet, optimizer)
+
+    sampled = supernet_step(lambda i: shared.subnet(sampler.sample(i, rng)))
     # A warm-up of one fifth trains the full supernet in a tenth of all steps.
-    full = steps_time(lambda _: shared.subnet(config.space.maximal(rng)), supernet, optimizer)
+    full = supernet_step(lambda _: shared.subnet(config.space.maximal(rng)))
     share = supernet.path_warmup_fraction / 2
     step = (1 - share) * sampled + share * full
 
@@ -81,7 +93,7 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
     passes = []
     rows_of_a_step = min(config.retrain.batch_size, len(data.train))
     for model in models:
-        one = steps_time(lambda _, m=model: m, config.retrain, build_optimizer(config.retrain))
+        one = seconds_a_step(lambda _, m=model: m, data.train, config.retrain)  # type: ignore[misc]
         began = time.perf_counter()
         evaluate(model, data.valid)
         looks = config.retrain.evaluations_per_epoch * (time.perf_counter() - began)

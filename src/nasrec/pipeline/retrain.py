@@ -25,6 +25,7 @@ from nasrec.pipeline.trials import (
     tuned,
 )
 from nasrec.space import Architecture
+from nasrec.space.drawing import distinct
 
 NASREC = "nasrec"
 RANDOM = "random"
@@ -104,11 +105,4 @@ def matching_hidden(inputs: Inputs, options: ModelOptions, winner: TrialResult) 
 
 def random_architectures(config: SearchConfig, count: int) -> list[Architecture]:
     """Different architectures of the space, as random as their seed."""
-    rng = np.random.default_rng([config.seed, 7])  # a stream of its own
-    drawn: dict[str, Architecture] = {}
-    in_vain = 0  # a tiny space may hold fewer
-    while len(drawn) < count and in_vain < 1000:
-        architecture = config.space.sample(rng)
-        in_vain = in_vain + 1 if architecture.digest in drawn else 0
-        drawn.setdefault(architecture.digest, architecture)
-    return list(drawn.values())
+    return distinct(config.space, count, np.random.default_rng([config.seed, 7]))  # its own stream

@@ -56,6 +56,20 @@ def sample(space: SearchSpace, rng: np.random.Generator) -> Architecture:
     return Architecture(tuple(blocks))
 
 
+def distinct(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Architecture]:
+    """Samples that are different networks, in the order of drawing: more are the same and others.
+
+    Fewer than `count` when 1000 draws in a row give none that is new: the space is tiny.
+    """
+    drawn: dict[str, Architecture] = {}
+    in_vain = 0
+    while len(drawn) < count and in_vain < 1000:
+        architecture = sample(space, rng)
+        in_vain = in_vain + 1 if architecture.digest in drawn else 0
+        drawn.setdefault(architecture.digest, architecture)
+    return list(drawn.values())
+
+
 def mutate(
     space: SearchSpace, architecture: Architecture, rng: np.random.Generator, mutations: int = 1
 ) -> Architecture:

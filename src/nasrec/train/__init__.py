@@ -1,7 +1,13 @@
 """From batches to weights: one loop for standalone networks and for the supernet."""
 
 from nasrec.train.checkpoint import Checkpoints, JsonLines
-from nasrec.train.config import LoopConfig, Settings, SupernetConfig, TrainConfig
+from nasrec.train.config import (
+    SUPERNET_RECIPES,
+    LoopConfig,
+    Settings,
+    SupernetConfig,
+    TrainConfig,
+)
 from nasrec.train.criteria import CRITERIA, Criterion
 from nasrec.train.fit import FitResult, fit
 from nasrec.train.loop import Step, train_steps
@@ -30,6 +36,7 @@ from nasrec.train.supernet import SupernetResult, train_supernet
 
 __all__ = [
     "CRITERIA",
+    "SUPERNET_RECIPES",
     "Adagrad",
     "Adam",
     "Checkpoints",

@@ -109,3 +109,7 @@ class SupernetConfig(LoopConfig):
 
     strategy: str = "single-any"
     path_warmup_fraction: float = Field(default=0.2, ge=0, le=1)
+
+
+#: Ways to train the shared weights, by name; `paper` is the paper's with the released code's sizes.
+SUPERNET_RECIPES: dict[str, SupernetConfig] = {"paper": SupernetConfig()}

@@ -1,0 +1,78 @@
+"""How long a study will take here, told before it starts."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from nasrec.data import PreparedData
+from nasrec.nn import NASRecNet, SharedWeights
+from nasrec.pipeline.budget import seconds_a_step
+from nasrec.pipeline.data import inputs_of, some_rows
+from nasrec.search import Scorer
+from nasrec.study.config import StudyConfig
+from nasrec.study.scores import files_of
+from nasrec.study.truth import draw_subnets, folder_of
+from nasrec.train import SupernetConfig, train_supernet
+from nasrec.train.loop import steps_per_epoch
+
+_TIMED = 4  # subnets; their times differ by a factor of two or three
+_STEPS = 20  # of a supernet: enough for its path warm-up to take its usual share
+_FORWARD = 1 / 3  # of a training step: the backward pass is two more forward passes
+
+
+def truth_seconds(path: Path, data: PreparedData, config: StudyConfig) -> float:
+    """Seconds for the trainings from scratch that are not done yet."""
+    subnets = draw_subnets(config)
+    left = [
+        architecture
+        for (number, architecture), seed in itertools.product(enumerate(subnets), config.repeats)
+        if not (folder_of(path, number, seed) / "test.json").is_file()
+    ]
+    if not left:
+        return 0.0
+    training, inputs, steps = config.training, inputs_of(data), []
+    for architecture in left[:: -(-len(left) // _TIMED)]:
+        network = NASRecNet(architecture, inputs, config.model)
+        steps.append(seconds_a_step(lambda _, n=network: n, data.train, training))  # type: ignore[misc]
+    looks = training.epochs * training.evaluations_per_epoch * len(data.valid) + len(data.test)
+    rows = min(training.batch_size, len(data.train))
+    count = training.epochs * steps_per_epoch(data.train, training) + looks * _FORWARD / rows
+    return len(left) * count * sum(steps) / len(steps)
+
+
+def scores_seconds(
+    path: Path, data: PreparedData, config: StudyConfig, variants: Mapping[str, SupernetConfig]
+) -> float:
+    """Seconds for the supernets that are not trained yet, and their scores."""
+    total, subnets = 0.0, draw_subnets(config)
+    for name, supernet in variants.items():
+        done = [
+            next(iter(files_of(path, config, name, seed).values())).with_name("supernet.json")
+            for seed in config.repeats
+        ]
+        if not (left := sum(not file.is_file() for file in done)):
+            continue
+        shared = SharedWeights(config.space, inputs_of(data), config.model, seed=config.seed)
+        few = some_rows(data.train, _STEPS * supernet.batch_size, config.seed)
+        short = supernet.model_copy(update={"epochs": 1})
+        timed = train_supernet(shared, few, short, config.seed)
+        steps = supernet.epochs * steps_per_epoch(data.train, supernet)
+        seconds = timed.seconds * steps / timed.steps
+        for scoring in config.scorings.values():
+            began = time.perf_counter()
+            scorer = Scorer(shared, data.train, data.valid, scoring, config.seed)
+            for architecture in subnets[:2]:
+                scorer(architecture)
+            seconds += (time.perf_counter() - began) / 2 * len(subnets)
+        total += left * seconds
+    return total
+
+
+def told(seconds: float) -> str:
+    """A time in words."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,142 @@
+"""The supernet's opinion: scores of the ground truth's subnets under each way of training it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasrec.data import PreparedData
+from nasrec.errors import DivergenceError
+from nasrec.files import write_json
+from nasrec.nn import SharedWeights
+from nasrec.pipeline.data import inputs_of
+from nasrec.pipeline.folder import read_json
+from nasrec.pipeline.progress import Reporter
+from nasrec.search import Journal, ScoreConfig, Scorer
+from nasrec.search.candidate import Candidate
+from nasrec.space import Architecture
+from nasrec.study.config import StudyConfig
+from nasrec.study.statistics import Floats
+from nasrec.train import SupernetConfig, train_supernet
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one variant says of the subnets.
+
+    Attributes:
+        logloss: by scoring, (seeds, n) validation log loss; infinite where it is not a number.
+        supernet_seconds: training of the shared weights, mean over seeds.
+        score_seconds: by scoring, of one subnet, mean over subnets and seeds.
+        failed: why there are none, if a supernet diverged.
+    """
+
+    logloss: dict[str, Floats]
+    supernet_seconds: float
+    score_seconds: dict[str, float]
+    failed: str | None = None
+
+
+def files_of(path: Path, config: StudyConfig, name: str, seed: int) -> dict[str, Path]:
+    """The journals of one supernet, by scoring."""
+    folder = path / "scores" / f"{name}-seed-{seed}"
+    return {scoring: folder / f"{scoring.replace(' ', '-')}.jsonl" for scoring in config.scorings}
+
+
+def variant_scores(
+    path: Path,
+    data: PreparedData,
+    config: StudyConfig,
+    name: str,
+    supernet: SupernetConfig,
+    subnets: list[Architecture],
+    tell: Reporter,
+) -> Scores:
+    """Train one supernet a seed and score all subnets with it, by every scoring.
+
+    What an earlier call has finished is read: a supernet whose scores are there is not trained,
+    and its weights are not kept.
+    """
+    losses: dict[str, list[Floats]] = {scoring: [] for scoring in config.scorings}
+    times: dict[str, list[float]] = {scoring: [] for scoring in config.scorings}
+    seconds = []
+    for seed in config.repeats:
+        files = files_of(path, config, name, seed)
+        done = next(iter(files.values())).with_name("supernet.json")
+        checkpoint = path / "supernet" / done.parent.name
+        if not done.is_file():
+            try:
+                _score_all(data, config, supernet, seed, subnets, files, checkpoint, done, tell)
+            except DivergenceError as error:
+                write_json(done, {"failed": str(error), "seconds": 0.0})
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        told = read_json(done)
+        if told["failed"] is not None:
+            return Scores({}, 0.0, {}, told["failed"])
+        seconds.append(told["seconds"])
+        for scoring, file in files.items():
+            header = _header(data, config, supernet, config.scorings[scoring], seed)
+            with Journal(file, header) as journal:
+                found = {c.digest: c for c in journal.candidates}
+            losses[scoring].append(np.array([found[a.digest].score.order for a in subnets]))
+            times[scoring] += [c.seconds for c in found.values()]
+    return Scores(
+        {scoring: np.stack(rows) for scoring, rows in losses.items()},
+        float(np.mean(seconds)),
+        {scoring: float(np.mean(taken)) for scoring, taken in times.items()},
+    )
+
+
+def _score_all(
+    data: PreparedData,
+    config: StudyConfig,
+    supernet: SupernetConfig,
+    seed: int,
+    subnets: list[Architecture],
+    files: dict[str, Path],
+    checkpoint: Path,
+    done: Path,
+    tell: Reporter,
+) -> None:
+    shared = SharedWeights(config.space, inputs_of(data), config.model, seed=seed)
+    batch = min(supernet.batch_size, len(data.train))
+    with tell.bar(f"Training supernet {done.parent.name}", "rows", batch) as progress:
+        result = train_supernet(
+            shared, data.train, supernet, seed, checkpoint=checkpoint, progress=progress
+        )
+    for scoring, file in files.items():
+        settings = config.scorings[scoring]
+        scorer = Scorer(shared, data.train, data.valid, settings, seed)
+        with (
+            Journal(file, _header(data, config, supernet, settings, seed)) as journal,
+            tell.bar(f"Scoring {done.parent.name}, {scoring}", "subnets") as progress,
+        ):
+            for i in range(len(journal.candidates), len(subnets)):
+                began = time.perf_counter()
+                score = scorer(subnets[i])
+                journal.add(Candidate(subnets[i], score, i, time.perf_counter() - began))
+                progress(i + 1, len(subnets))
+    end = result.history[-1]["train_logloss"]
+    write_json(done, {"failed": None, "seconds": result.seconds, "train_logloss": end})
+
+
+def _header(
+    data: PreparedData,
+    config: StudyConfig,
+    supernet: SupernetConfig,
+    scoring: ScoreConfig,
+    seed: int,
+) -> dict[str, Any]:
+    return {
+        "fingerprint": data.fingerprint,
+        "rows": config.rows,
+        "seed": seed,
+        "space": config.space.to_dict(),
+        "supernet": supernet.model_dump(),
+        "scoring": scoring.model_dump(),
+    }

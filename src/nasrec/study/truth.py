@@ -1,0 +1,151 @@
+"""The ground truth: subnets drawn from a space, each trained from scratch and tested."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasrec.data import PreparedData
+from nasrec.errors import ConfigError
+from nasrec.files import write_json
+from nasrec.pipeline.data import inputs_of, some_rows
+from nasrec.pipeline.folder import read_json
+from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.trials import Trial, run_trial
+from nasrec.serve import ModelSpec
+from nasrec.space import Architecture
+from nasrec.space.drawing import distinct
+from nasrec.study.config import StudyConfig
+from nasrec.study.statistics import FEWEST, Floats
+
+_SUBNETS_STREAM = 21
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What training from scratch says of each subnet.
+
+    Attributes:
+        subnets: those of which every training ended well.
+        logloss: (seeds, n) test log loss of each training.
+        auc: (seeds, n) test AUC.
+        weights: (n,) outside the embedding tables.
+        madds: (n,) multiply-adds a row.
+        seconds: wall time of all trainings.
+        failed: number of subnets left out because a training diverged.
+    """
+
+    subnets: list[Architecture]
+    logloss: Floats
+    auc: Floats
+    weights: Floats
+    madds: Floats
+    seconds: float
+    failed: int
+
+    @property
+    def loss(self) -> Floats:
+        """(n,) mean test log loss: what scores are compared with."""
+        return np.asarray(self.logloss.mean(0))
+
+
+def cut(data: PreparedData, config: StudyConfig) -> PreparedData:
+    """The data with at most `rows` rows a split, drawn by the seed."""
+    data = copy.copy(data)
+    data.train, data.valid, data.test = (
+        some_rows(part, config.rows, config.seed) for part in (data.train, data.valid, data.test)
+    )
+    return data
+
+
+def draw_subnets(config: StudyConfig) -> list[Architecture]:
+    """Different networks of the space, drawn one after another: more are the same and some more.
+
+    Raises:
+        ConfigError: the space seems to hold fewer.
+    """
+    rng = np.random.default_rng([config.seed, _SUBNETS_STREAM])
+    drawn = distinct(config.space, config.subnets, rng)
+    if len(drawn) < config.subnets:
+        raise ConfigError(
+            f"space {config.space.name!r} seems to hold {len(drawn)} different networks only",
+            mend="ask for fewer --subnets, or take a larger space",
+        )
+    return drawn
+
+
+def folder_of(path: Path, number: int, seed: int) -> Path:
+    """Where one training from scratch is."""
+    return path / "truth" / f"subnet-{number}-seed-{seed}"
+
+
+def ground_truth(path: Path, data: PreparedData, config: StudyConfig, tell: Reporter) -> Truth:
+    """Train every subnet with every seed; what an earlier call has finished is read.
+
+    Args:
+        path: the study's folder.
+        data: cut to the study's rows.
+        config: the study's settings.
+        tell: shows progress.
+
+    Raises:
+        ConfigError: so many trainings diverged that no correlation is left.
+    """
+    subnets = draw_subnets(config)
+    inputs = inputs_of(data)
+    measured: list[list[dict[str, Any]]] = []
+    for number, architecture in enumerate(subnets):
+        spec = ModelSpec("nasrec", inputs, config.model, architecture)
+        measured.append([])
+        for seed in config.repeats:
+            folder = folder_of(path, number, seed)
+            trial = Trial(folder.name, "truth", spec, config.training, seed)
+            measured[-1].append(_measured(trial, data, folder, tell))
+    whole = [
+        i for i, found in enumerate(measured) if all(math.isfinite(f["logloss"]) for f in found)
+    ]
+    if len(whole) < FEWEST:
+        raise ConfigError(
+            f"only {len(whole)} of {len(subnets)} subnets could be trained, a correlation needs "
+            f"{FEWEST}",
+            mend="study more subnets, or train them at a lower --learning-rate",
+        )
+
+    def each(name: str) -> Floats:
+        return np.array([[found[name] for found in measured[i]] for i in whole]).T.astype(float)
+
+    return Truth(
+        [subnets[i] for i in whole],
+        each("logloss"),
+        each("auc"),
+        each("weights")[0],
+        each("madds")[0],
+        float(sum(found["seconds"] for several in measured for found in several)),
+        len(subnets) - len(whole),
+    )
+
+
+def _measured(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> dict[str, Any]:
+    """Train and test; the weights are not kept, for a study has hundreds of them."""
+    file = folder / "test.json"
+    if not file.is_file():
+        result = run_trial(trial, data, folder, tell)
+        found: dict[str, Any] = {
+            "logloss": math.nan,
+            "auc": math.nan,
+            "weights": result.weights,
+            "madds": result.madds,
+            "seconds": result.seconds,
+        }
+        if result.failed is None:
+            metrics = result.test(data)
+            found |= {"logloss": metrics.logloss, "auc": metrics.auc}
+        write_json(file, found)
+    for left in ("weights.safetensors", "test-logits.npy"):
+        (folder / left).unlink(missing_ok=True)
+    return {key: math.nan if value is None else value for key, value in read_json(file).items()}

@@ -1,0 +1,46 @@
+"""The ways of training and scoring that studies compare, by name."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from nasrec.errors import ConfigError
+from nasrec.train import SUPERNET_RECIPES, SupernetConfig
+
+PAPER = SUPERNET_RECIPES["paper"]
+
+#: Trainings of shared weights, by name.
+SUPERNETS: dict[str, SupernetConfig] = SUPERNET_RECIPES | {
+    "single-single": PAPER.model_copy(update={"strategy": "single-single"}),
+    "any-any": PAPER.model_copy(update={"strategy": "any-any"}),
+    "no-warmup": PAPER.model_copy(update={"path_warmup_fraction": 0.0}),
+}
+
+#: Comparisons that belong together; each is measured against its first.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "strategies": ("paper", "single-single", "any-any"),
+    "warmup": ("paper", "no-warmup"),
+    "recipes": tuple(SUPERNET_RECIPES),
+}
+
+
+def variants_named(names: str) -> dict[str, SupernetConfig]:
+    """The variants of a list such as `strategies,no-warmup`, in its order.
+
+    Raises:
+        ConfigError: no such variant or group.
+    """
+    found: dict[str, SupernetConfig] = {}
+    for name in (part.strip() for part in names.split(",")):
+        if name not in SUPERNETS and name not in GROUPS:
+            known = [*GROUPS, *SUPERNETS]
+            near = get_close_matches(name, known, n=1)
+            mend = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(
+                f"there is no variant {name!r}",
+                where="--variants",
+                mend=f"{mend}known: {', '.join(known)}",
+            )
+        for one in GROUPS.get(name, (name,)):
+            found[one] = SUPERNETS[one]
+    return found

@@ -1,0 +1,183 @@
+"""The ranking study on a space and a log as small as they go."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from nasrec.cli import app
+from nasrec.errors import ConfigError, RunError
+from nasrec.nn import ModelOptions
+from nasrec.pipeline import Reporter
+from nasrec.pipeline.data import DataRequest
+from nasrec.search import ScoreConfig
+from nasrec.study import StudyConfig, run_ranking, variants_named
+from nasrec.study import scores as scores_module
+from nasrec.study.ranking import table
+from nasrec.study.truth import draw_subnets, folder_of
+from nasrec.train import TrainConfig
+from tests.end_to_end.tiny import SPACE, write_log
+
+ONE_BLOCK = SPACE.with_(blocks=1, dense_dims=(8,), sparse_dims=(4,))
+CONFIG = StudyConfig(
+    space=ONE_BLOCK,
+    subnets=5,
+    rows=300,
+    model=ModelOptions(embedding_dim=8),
+    training=TrainConfig(batch_size=64),
+    scoring=ScoreConfig(finetune_steps=3, finetune_batch=50),
+)
+QUIET = Reporter(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory) -> DataRequest:
+    return DataRequest(write_log(tmp_path_factory.mktemp("study"), 600), "label")
+
+
+@pytest.fixture(scope="module")
+def finished(log, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "study"
+    run_ranking(log, out, CONFIG, "paper,no-warmup", QUIET)
+    return out
+
+
+def result(out: Path) -> dict:
+    return json.loads((out / "ranking.json").read_text())
+
+
+TIMES = {"supernet_seconds", "score_seconds", "truth_seconds"}
+
+
+def timeless(out: Path) -> dict:
+    found = result(out)
+    found["rows"] = [{k: v for k, v in row.items() if k not in TIMES} for row in found["rows"]]
+    found["data"].pop("path")
+    return {k: v for k, v in found.items() if k not in TIMES}
+
+
+def test_what_is_measured_and_written(finished):
+    found = result(finished)
+    assert len(found["subnets"]) == 5
+    assert all(len(s["logloss"]) == 2 and min(s["logloss"]) > 0 for s in found["subnets"])
+    names = [(row["name"], row["scoring"]) for row in found["rows"]]
+    assert names[2:] == [
+        (name, how) for name in ("paper", "no-warmup") for how in ("as trained", "fine-tuned")
+    ]
+    first = found["rows"][2]
+    assert first["difference"]["kendall"] == {"value": 0, "low": 0, "high": 0}
+    stats = pytest.importorskip("scipy.stats")
+    truth = np.mean([s["logloss"] for s in found["subnets"]], axis=1)
+    for row in found["rows"]:
+        taus = [stats.kendalltau(scores, truth)[0] for scores in row["scores"]]
+        if not math.isnan(taus[0]):
+            assert row["statistics"]["kendall"]["value"] == pytest.approx(np.mean(taus))
+    ceiling = stats.kendalltau(*np.array([s["logloss"] for s in found["subnets"]]).T)[0]
+    assert found["repeatability"]["value"] == pytest.approx(ceiling)
+    head, body = table(found)
+    text = (finished / "ranking.md").read_text()
+    assert text.startswith("| " + head[0])
+    assert all(line[0] in text for line in body)
+    assert not list(finished.rglob("*.safetensors")), "no weights are kept"
+
+
+def test_a_study_that_lost_its_last_steps_ends_the_same(log, finished, tmp_path):
+    out = tmp_path / "study"
+    shutil.copytree(finished, out)
+    (out / "ranking.json").unlink()
+    shutil.rmtree(folder_of(out, 4, 1))
+    (folder_of(out, 3, 0) / "test.json").unlink()  # its weights are gone too
+    (folder_of(out, 3, 0) / "result.json").unlink()
+    (out / "scores" / "no-warmup-seed-1" / "supernet.json").unlink()
+    journal = out / "scores" / "no-warmup-seed-1" / "fine-tuned.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
+    run_ranking(log, out, CONFIG, "paper,no-warmup", QUIET)
+    assert timeless(out) == timeless(finished)
+
+
+def test_a_finished_study_trains_nothing_again(log, finished, monkeypatch):
+    monkeypatch.setattr(scores_module, "train_supernet", None)
+    monkeypatch.setattr("nasrec.study.truth.run_trial", None)
+    before = timeless(finished)
+    run_ranking(log, finished, CONFIG, "paper,no-warmup", QUIET)
+    assert timeless(finished) == before
+
+
+def test_other_settings_are_refused_and_other_variants_are_not(log, finished):
+    with pytest.raises(RunError, match=r"subnets was 5, now 6"):
+        run_ranking(log, finished, CONFIG.model_copy(update={"subnets": 6}), "paper", QUIET)
+    with pytest.raises(ConfigError, match="did you mean 'any-any'"):
+        run_ranking(log, finished, CONFIG, "paper,any-ny", QUIET)
+    run_ranking(log, finished, CONFIG, "paper", QUIET)
+    assert [row["name"] for row in result(finished)["rows"]][2:] == ["paper"] * 2
+    run_ranking(log, finished, CONFIG, "paper,no-warmup", QUIET)
+
+
+def test_more_subnets_are_the_same_and_some_more():
+    few = [a.digest for a in draw_subnets(CONFIG)]
+    more = [a.digest for a in draw_subnets(CONFIG.model_copy(update={"subnets": 9}))]
+    assert more[:5] == few
+    assert len(set(more)) == 9
+    with pytest.raises(ConfigError, match="different networks"):
+        draw_subnets(CONFIG.model_copy(update={"subnets": 1000}))
+
+
+def test_groups_hold_variants_once():
+    assert list(variants_named("strategies,warmup")) == [
+        "paper", "single-single", "any-any", "no-warmup",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--subnets", "3"], "greater than or equal to 5"),
+        (["--variants", "papr"], "did you mean 'paper'"),
+        (["--seeds", "0"], "seeds = 0"),
+        (["--space", "huge"], "no search space"),
+    ],
+)
+def test_bad_input_at_the_command_line(log, tmp_path, more, words):
+    out = tmp_path / "study"
+    args = ["study", "ranking", str(log.data), "--label", "label", "--out", str(out), *more]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert not out.exists()
+
+
+def test_unknown_studies_are_refused():
+    done = CliRunner().invoke(app, ["study", "rankings"])
+    assert done.exit_code == 2
+    assert "rankings" in done.stderr
+
+
+@pytest.mark.slow
+def test_kill_9_and_resume(log, finished, tmp_path):
+    out = tmp_path / "study"
+    code = (
+        "from pathlib import Path; import sys\n"
+        "from tests.study.test_ranking import *\n"
+        f"run_ranking(DataRequest({str(log.data)!r}, 'label'), Path({str(out)!r}), CONFIG, "
+        "'paper,no-warmup')"
+    )
+    for marker in ("truth/subnet-2-seed-0/test.json", "scores/paper-seed-1/supernet.json"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL
+        )
+        while not (out / marker).is_file():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    run_ranking(log, out, CONFIG, "paper,no-warmup", QUIET)
+    assert timeless(out) == timeless(finished)
