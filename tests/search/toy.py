@@ -12,7 +12,9 @@ from nasrec.search import (
     METHODS,
     Candidate,
     EvolutionSettings,
+    Goals,
     Journal,
+    NSGA2Settings,
     Score,
     SearchMethod,
     search,
@@ -33,8 +35,22 @@ def toy_score(architecture: Architecture) -> Score:
     return Score(loss + noise, 0.5, 10)
 
 
+def toy_costs(architecture: Architecture) -> dict[str, float]:
+    """Wide is dear."""
+    return {"madds": float(sum(b.dense_dim + b.sparse_dim for b in architecture.blocks))}
+
+
+def goals_of(name: str) -> Goals:
+    """Two goals for the methods that go by several."""
+    return Goals(costs=("madds",) if name == "nsga2" else ())
+
+
+def toy_losses(name: str, architecture: Architecture) -> tuple[float, ...]:
+    return goals_of(name).losses(toy_score(architecture), toy_costs(architecture))
+
+
 def build(name: str, space: SearchSpace = SPACE, seed: int = 3) -> SearchMethod:
-    settings = SMALL_EVOLUTION if name == "evolution" else None
+    settings = {"evolution": SMALL_EVOLUTION, "nsga2": NSGA2Settings(population=8)}.get(name)
     return METHODS[name](space, settings, seed=seed)
 
 
@@ -44,10 +60,11 @@ def run(name: str, folder: Path | None = None, pause: float = 0.0, **kw) -> list
         return toy_score(architecture)
 
     kw.setdefault("evaluations", 26)
+    goals = {"goals": goals_of(name), "costs": toy_costs}
     if folder is None:
-        return search(build(name), score, **kw)
+        return search(build(name), score, **kw, **goals)
     with Journal(folder / "journal.jsonl", {"method": name, "seed": 3}) as journal:
-        return search(build(name), score, journal, **kw)
+        return search(build(name), score, journal, **kw, **goals)
 
 
 def summary(candidates: list[Candidate]) -> list[tuple]:

@@ -1,26 +1,30 @@
 """From weights to ranked architectures."""
 
-from nasrec.search.candidate import Candidate, Score, ranked, top
+from nasrec.search.candidate import Candidate, Score
 from nasrec.search.evaluate import ScoreConfig, Scorer
 from nasrec.search.evolution import Evolution, EvolutionSettings
+from nasrec.search.goals import COSTS, Goals
 from nasrec.search.journal import Journal
 from nasrec.search.method import METHODS, SearchMethod, register
+from nasrec.search.nsga2 import NSGA2, NSGA2Settings
 from nasrec.search.random import RandomSearch
 from nasrec.search.ranking import search
 
 __all__ = [
+    "COSTS",
     "METHODS",
+    "NSGA2",
     "Candidate",
     "Evolution",
     "EvolutionSettings",
+    "Goals",
     "Journal",
+    "NSGA2Settings",
     "RandomSearch",
     "Score",
     "ScoreConfig",
     "Scorer",
     "SearchMethod",
-    "ranked",
     "register",
     "search",
-    "top",
 ]

@@ -1,32 +1,31 @@
-"""What a search speaks of: a score, a candidate, their order."""
+"""What a search speaks of: a score, a candidate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from nasrec.space import Architecture
 
 
 @dataclass(frozen=True)
 class Score:
-    """How good an architecture is, on validation rows.
+    """How good an architecture is, on validation rows; see `nasrec.train.metrics`.
 
     Attributes:
-        logloss: what is minimised; not finite counts as the worst.
+        logloss: not finite counts as the worst.
         auc: NaN where there is one class only.
         rows: number of validation rows it was measured on.
+        grouped_auc: NaN where rows belong to no groups.
+        normalized_entropy: NaN where there is one class only.
     """
 
     logloss: float
     auc: float = math.nan
     rows: int = 0
-
-    @property
-    def order(self) -> float:
-        """The log loss to sort by: infinite where it is not a number."""
-        return self.logloss if math.isfinite(self.logloss) else math.inf
+    grouped_auc: float = math.nan
+    normalized_entropy: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -38,27 +37,16 @@ class Candidate:
         score: its score.
         index: number of the evaluation, from 0.
         seconds: what the evaluation took.
+        costs: of the standalone network, by the names of `nasrec.search.goals.COSTS`.
     """
 
     architecture: Architecture
     score: Score
     index: int
     seconds: float
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """The architecture's digest."""
         return self.architecture.digest
-
-
-def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Best first by log loss; ties by digest, so that the order does not depend on the search."""
-    return sorted(candidates, key=lambda c: (c.score.order, c.digest))
-
-
-def top(candidates: Iterable[Candidate], k: int) -> list[Candidate]:
-    """The k best that are distinct by digest, best first."""
-    best: dict[str, Candidate] = {}
-    for candidate in ranked(candidates):
-        best.setdefault(candidate.digest, candidate)
-    return list(best.values())[:k]

@@ -26,7 +26,7 @@ from nasrec.search.candidate import Score
 from nasrec.space import Architecture
 from nasrec.train.config import Settings
 from nasrec.train.loop import derive_seed
-from nasrec.train.metrics import auc, log_loss, to_device
+from nasrec.train.metrics import auc, grouped_auc, log_loss, normalized_entropy, to_device
 from nasrec.train.optim import SCHEDULES
 
 if TYPE_CHECKING:
@@ -140,11 +140,13 @@ class Scorer:
         order = _draw(len(train), rows, derive_seed(seed, _FINETUNE_STREAM))
         self.finetune: Batch | None = train.take(order) if rows else None
         self.valid: Batch
+        self.groups = valid.groups
         if c.valid_rows is None or c.valid_rows >= len(valid):
             self.valid = valid.rows(0, len(valid))
         else:
-            chosen = _draw(len(valid), c.valid_rows, derive_seed(seed, _VALID_STREAM))
-            self.valid = valid.take(np.sort(chosen))
+            chosen = np.sort(_draw(len(valid), c.valid_rows, derive_seed(seed, _VALID_STREAM)))
+            self.valid = valid.take(chosen)
+            self.groups = None if self.groups is None else self.groups[chosen]
 
     def score(self, architecture: Architecture) -> Score:
         """Fine-tune a copy of the architecture's last FC and measure it on validation rows."""
@@ -156,7 +158,14 @@ class Scorer:
             logits = [layer.logits(x) for x, _ in self._features(network, self.valid)]
             found = torch.cat(logits)
         y, w = self.valid.labels, self.valid.weights
-        return Score(log_loss(found, y, w), auc(found, y, w), len(found))
+        loss, g = log_loss(found, y, w), self.groups
+        return Score(
+            loss,
+            auc(found, y, w),
+            len(found),
+            math.nan if g is None else grouped_auc(found, y, g, w),
+            normalized_entropy(loss, y, w),
+        )
 
     __call__ = score
 

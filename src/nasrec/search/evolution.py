@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 from pydantic import Field, model_validator
@@ -62,8 +62,9 @@ class Evolution(SearchMethod):
         *,
         seed: int = 0,
         allowed: Callable[[Architecture], bool] | None = None,
+        start: Architecture | None = None,
     ) -> None:
-        super().__init__(space, settings, seed=seed, allowed=allowed)
+        super().__init__(space, settings, seed=seed, allowed=allowed, start=start)
         self.population: deque[tuple[float, Architecture]] = deque()
         self._asked = self._told = 0
         self._born: list[tuple[float, Architecture]] = []
@@ -116,11 +117,12 @@ class Evolution(SearchMethod):
         child = self.new(lambda: self.space.mutate(parent, self.rng, count))
         return child if child is not None else self.new_sample()
 
-    def tell(self, architecture: Architecture, loss: float) -> None:
+    def tell(self, architecture: Architecture, losses: Sequence[float]) -> None:
         """Add to the population; a complete generation pushes out the oldest."""
         if self._told >= self._asked:
             raise ValueError("told more scores than were asked for")
         self._told += 1
+        loss = losses[0]
         if self._told <= self._s.population:
             self.population.append((loss, architecture))
             return

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ from nasrec.search.candidate import Candidate, Score
 from nasrec.space import Architecture
 from nasrec.train.checkpoint import refuse_difference
 
-FORMAT, VERSION = "nasrec-journal", 1
+FORMAT, VERSION = "nasrec-journal", 2
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
@@ -74,8 +75,15 @@ class Journal:
         lines = content[:whole].splitlines()
         if lines:
             found = self._json(lines[0], 1)
-            if found.get("format") != FORMAT or found.get("version") != VERSION:
+            if found.get("format") != FORMAT:
                 raise self._damaged(1, f"not the header of a {FORMAT} of version {VERSION}")
+            if found.get("version") != VERSION:
+                raise RunError(
+                    f"the journal has version {found.get('version')!r}, this library writes "
+                    f"{VERSION}",
+                    where=str(self.path),
+                    mend="go on with the nasrec that began it, or search in a new folder",
+                )
             refuse_difference(found, header, self.path)
             for number, line in enumerate(lines[1:], start=2):
                 self.candidates.append(self._candidate(line, number))
@@ -112,20 +120,19 @@ class Journal:
         record = self._json(line, number)
         try:
             index, seconds = int(record["index"]), float(record["seconds"])
-            score, digest = record["score"], record["digest"]
-            values = {
-                key: math.nan if score[key] is None else float(score[key])
-                for key in ("logloss", "auc")
-            }
-            found = Score(**values, rows=int(score["rows"]))
+            score, digest = dict(record["score"]), record["digest"]
+            rows = int(score.pop("rows"))
+            values = {k: math.nan if v is None else float(v) for k, v in score.items()}
+            found = Score(**values, rows=rows)
+            costs = {str(name): float(cost) for name, cost in record["costs"].items()}
             architecture = Architecture.from_dict(record["architecture"])
-        except (KeyError, TypeError, ValueError, NasrecError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, NasrecError) as error:
             raise self._damaged(number, f"not an evaluation ({error!r})") from None
         if index != number - 2:
             raise self._damaged(number, f"evaluation {index} where {number - 2} should be")
         if architecture.digest != digest:
             raise self._damaged(number, "the digest does not belong to the architecture")
-        return Candidate(architecture, found, index, seconds)
+        return Candidate(architecture, found, index, seconds, costs)
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self._file.write(_line(record))
@@ -136,12 +143,12 @@ class Journal:
         """Append one evaluation; it is on disk when this returns."""
         if candidate.index != len(self.candidates):
             raise ValueError(f"evaluation {candidate.index} after {len(self.candidates)} others")
-        score = candidate.score
         self._write(
             {
                 "index": candidate.index,
                 "digest": candidate.digest,
-                "score": {"logloss": score.logloss, "auc": score.auc, "rows": score.rows},
+                "score": asdict(candidate.score),
+                "costs": dict(candidate.costs),
                 "seconds": round(candidate.seconds, 6),
                 "architecture": candidate.architecture.to_dict(),
             }

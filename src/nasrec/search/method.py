@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +25,7 @@ class SearchMethod(ABC):
         seed: decides every draw.
         allowed: says whether an architecture may be proposed, such as whether it is cheap enough;
             None allows all.
+        start: an architecture that is allowed, to go on from where random draws hardly ever are.
     """
 
     name: ClassVar[str]
@@ -37,8 +38,11 @@ class SearchMethod(ABC):
         *,
         seed: int = 0,
         allowed: Callable[[Architecture], bool] | None = None,
+        start: Architecture | None = None,
     ) -> None:
         self.space, self.seed, self.allowed = space, seed, allowed
+        self._within = [] if start is None else [start]
+        self._draws_in_vain = False
         self.settings = self.settings_class() if settings is None else settings
         self.rng = np.random.default_rng(seed)
         self.seen: set[str] = set()
@@ -58,10 +62,12 @@ class SearchMethod(ABC):
         """
 
     @abstractmethod
-    def tell(self, architecture: Architecture, loss: float) -> None:
-        """Learn a score: lower is better, infinite where it is not a number.
+    def tell(self, architecture: Architecture, losses: Sequence[float]) -> None:
+        """Learn how good it is: lower is better, infinite where it is not a number.
 
-        Scores are told in the order in which the architectures were asked for.
+        The first loss is that of the criterion, others are of costs (`nasrec.search.goals`); a
+        method of one goal goes by the first. Told in the order in which the architectures were
+        asked for.
         """
 
     def new(self, draw: Callable[[], Architecture], tries: int = 1000) -> Architecture | None:
@@ -76,14 +82,29 @@ class SearchMethod(ABC):
         return None
 
     def new_sample(self) -> Architecture | None:
-        """A new architecture drawn from the space; None, and stopped, when there seems none."""
-        architecture = self.new(lambda: self.space.sample(self.rng))
+        """A new architecture drawn from the space; None, and stopped, when there seems none.
+
+        Once 1000 draws were in vain, mutations of what is allowed take their place.
+        """
+        architecture = None
+        if not self._draws_in_vain:
+            architecture = self.new(lambda: self.space.sample(self.rng))
+        if architecture is None and self._within:
+            self._draws_in_vain = True
+            architecture = self.new(self._near_start)
+            if architecture is not None:
+                self._within.append(architecture)
         if architecture is None:
             self.stopped = (
                 f"{len(self.seen)} architectures have been tried and 1000 draws from the space "
                 "gave no other" + ("" if self.allowed is None else " within the limits")
             )
         return architecture
+
+    def _near_start(self) -> Architecture:
+        if self._within[0].digest not in self.seen:
+            return self._within[0]
+        return self.space.mutate(self._within[self.rng.integers(len(self._within))], self.rng)
 
 
 METHODS: dict[str, type[SearchMethod]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nasrec.search.method import SearchMethod, register
 from nasrec.space import Architecture
 
@@ -24,5 +26,5 @@ class RandomSearch(SearchMethod):
             asked.append(architecture)
         return asked
 
-    def tell(self, architecture: Architecture, loss: float) -> None:
+    def tell(self, architecture: Architecture, losses: Sequence[float]) -> None:
         """Nothing to learn."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from nasrec.errors import RunError
-from nasrec.search.candidate import Candidate, Score, ranked
+from nasrec.search.candidate import Candidate, Score
+from nasrec.search.goals import Goals
 from nasrec.search.journal import Journal
 from nasrec.search.method import SearchMethod
 from nasrec.space import Architecture
@@ -20,11 +21,13 @@ def search(
     score: Callable[[Architecture], Score],
     journal: Journal | None = None,
     *,
+    goals: Goals | None = None,
+    costs: Callable[[Architecture], Mapping[str, float]] | None = None,
     evaluations: int | None = None,
     max_seconds: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[Candidate]:
-    """Run a search method and return all it evaluated, best first.
+    """Run a search method and return all it evaluated, best first by the criterion.
 
     What the journal holds is told to the method instead of being scored again. So a search that
     was killed at any moment goes on when called again with the same method, settings, seed and
@@ -34,6 +37,9 @@ def search(
         method: proposes architectures; newly made, not used before.
         score: scores one architecture, deterministically.
         journal: where evaluations are written; None keeps them in memory only.
+        goals: what is minimised; log loss by default.
+        costs: of the standalone network of an architecture, at least those that are goals;
+            the same whenever it is called.
         evaluations: stop after this many; by default as many as the method plans.
         max_seconds: score nothing more after this time, which includes the seconds that the
             journal says were spent before. Where it cuts a search short depends on the machine;
@@ -44,6 +50,7 @@ def search(
     Raises:
         RunError: the journal holds another sequence than the method proposes.
     """
+    goals = goals or Goals()
     planned = method.evaluations if evaluations is None else evaluations
     if planned is None and max_seconds is None:
         raise ValueError("a search without an end: give evaluations or max_seconds")
@@ -73,11 +80,12 @@ def search(
             start = time.perf_counter()
             result = score(architecture)
             seconds = time.perf_counter() - start
-            candidate = Candidate(architecture, result, len(done), seconds)
+            priced = {} if costs is None else costs(architecture)
+            candidate = Candidate(architecture, result, len(done), seconds, priced)
             if journal is not None:
                 journal.add(candidate)
-        method.tell(architecture, candidate.score.order)
+        method.tell(architecture, goals.of(candidate))
         done.append(candidate)
         if on_progress is not None:
             on_progress(candidate, planned)
-    return ranked(done)
+    return goals.ranked(done)
