@@ -13,9 +13,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, build_baseline
 from nasrec.nn.inputs import Inputs
-from nasrec.search import EvolutionSettings, ScoreConfig
+from nasrec.search import EvolutionSettings, Goals, ScoreConfig
+from nasrec.search.goals import parse_objectives
 from nasrec.space import NASREC_FULL, SearchSpace, load_space
 from nasrec.train.config import Settings, SupernetConfig, TrainConfig
+from nasrec.train.criteria import CriterionName
 
 
 def _space(value: Any) -> Any:
@@ -117,11 +119,22 @@ class SearchConfig(Settings):
         supernet_rows: train the supernet on this many rows, drawn by the seed; None is all.
         supernet: training of the shared weights.
         scoring: how a candidate is scored with them.
-        method: evolution (the paper's) or random search, over the same scores.
+        criterion: what quality is: `logloss`, `auc`, `grouped-auc` or `normalized-entropy`. It
+            ranks candidates, chooses among trainings on validation and stops them early; the loss
+            that is trained is log loss in any case.
+        costs: what is to be low as well, and makes the search one for a front: any of `madds`,
+            `weights`, `bytes`, `latency`, each of the standalone network.
+        method: evolution (the paper's), random search, or nsga2, over the same scores; None is
+            evolution, and nsga2 where there are costs.
         evolution: sizes of the evolution.
         evaluations: number of candidates to score; None is what `evolution` plans.
-        max_madds: score no architecture that needs more multiply-adds a row.
-        top_k: so many of the best are trained from scratch (paper: 15).
+        max_madds: score no architecture that needs more multiply-adds a row;
+        max_weights: has more weights beside its embeddings;
+        max_bytes: is larger when stored, embeddings included;
+        max_p99_ms: or takes more milliseconds a batch at the 99th percentile, measured here.
+        latency_batch: rows of a batch when latency is measured.
+        top_k: so many of the best are trained from scratch (paper: 15); with costs, points spread
+            over the front.
         retrain: training from scratch, the same for all models.
         recipes: ways to train that each family of models tries, its best architecture first; the
             others of the top k are trained by the recipe that was best then. Every hand-made model
@@ -143,10 +156,16 @@ class SearchConfig(Settings):
     supernet_rows: int | None = Field(default=None, ge=1)
     supernet: SupernetConfig = SupernetConfig()
     scoring: ScoreConfig = ScoreConfig()
-    method: Literal["evolution", "random"] = "evolution"
+    criterion: CriterionName = "logloss"
+    costs: tuple[str, ...] = ()
+    method: Literal["evolution", "random", "nsga2"] | None = None
     evolution: EvolutionSettings = evolution_for(400)
     evaluations: int | None = Field(default=None, ge=1)
     max_madds: int | None = Field(default=None, ge=1)
+    max_weights: int | None = Field(default=None, ge=1)
+    max_bytes: int | None = Field(default=None, ge=1)
+    max_p99_ms: float | None = Field(default=None, gt=0)
+    latency_batch: int = Field(default=1, ge=1)
     top_k: int = Field(default=5, ge=1)
     retrain: TrainConfig = FROM_SCRATCH
     recipes: tuple[Recipe, ...] = Field(default=RECIPES, min_length=1)
@@ -171,6 +190,24 @@ class SearchConfig(Settings):
             raise ValueError(f"two recipes are called {twice[0]!r}")
         return recipes
 
+    @field_validator("costs")
+    @classmethod
+    def _priced(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        criterion, costs = parse_objectives(",".join(names))
+        if criterion is not None:
+            raise ValueError(f"{criterion} is no cost: give it as criterion")
+        return costs
+
+    @model_validator(mode="after")
+    def _one_criterion(self) -> SearchConfig:
+        if self.retrain.criterion not in ("logloss", self.criterion):
+            raise ValueError("retrain.criterion is that of the search: set criterion instead")
+        if self.costs and self.method == "evolution":
+            raise ValueError(
+                "method evolution has one goal: choose nsga2 or random, or leave out the costs"
+            )
+        return self
+
     @model_validator(mode="after")
     def _enough(self) -> SearchConfig:
         if self.planned_evaluations < self.top_k:
@@ -186,6 +223,21 @@ class SearchConfig(Settings):
             return self.evaluations
         e = self.evolution
         return e.population + e.generations * e.children
+
+    @property
+    def goals(self) -> Goals:
+        """What the search minimises."""
+        return Goals(self.criterion, self.costs)
+
+    @property
+    def search_method(self) -> str:
+        """The method's name."""
+        return self.method or ("nsga2" if self.costs else "evolution")
+
+    @property
+    def training(self) -> TrainConfig:
+        """`retrain`, stopped and chosen by the criterion."""
+        return self.retrain.model_copy(update={"criterion": self.criterion})
 
     @property
     def trainings(self) -> int:
@@ -248,6 +300,15 @@ def config_from_options(
             changes["recipes"] = tuple(
                 recipe.model_copy(update={"layer_norm": value}) for recipe in config.recipes
             )
+        elif name == "objective":
+            criterion, changes["costs"] = parse_objectives(value)
+            if criterion is not None and given.get("criterion", criterion) != criterion:
+                raise ConfigError(
+                    f"--objective names {criterion} and --criterion {given['criterion']}",
+                    where="command line",
+                    mend="give one of the two",
+                )
+            changes |= {} if criterion is None else {"criterion": criterion}
         elif name == "evaluations":
             changes |= {"evaluations": value, "evolution": evolution_for(value)}
         elif field:

@@ -57,6 +57,19 @@ Arch = Annotated[
 ]
 
 
+def count(text: str) -> int:
+    """A whole number with an ending: 500k, 1.5M, 2G."""
+    scale = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower(), 1)
+    digits = (text if scale == 1 else text[:-1]).replace("_", "").replace(",", "")
+    try:
+        number = float(digits) * scale
+        if number != int(number):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is no number; say 500000, 500k or 1.5M") from None
+    return int(number)
+
+
 def command(interrupted: str = "Stopped.") -> Callable[[F], F]:
     """Make a function's result the command's output, and its faults messages with exit codes.
 

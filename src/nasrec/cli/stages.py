@@ -23,6 +23,7 @@ from nasrec.cli.command import (
     Threads,
     Valid,
     command,
+    count,
     number,
     reporting,
     use,
@@ -69,9 +70,43 @@ def search(
     evaluations: Annotated[
         int | None, typer.Option(help="Candidates to score (400; paper: 2048).")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="evolution or random.")] = None,
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            help="What quality is: logloss, auc, grouped-auc or normalized-entropy (logloss)."
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="Search a front: a criterion and costs by commas, such as logloss,madds; costs "
+            "are madds, weights, bytes, latency."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="evolution, random or nsga2 (evolution; nsga2 with --objective)."),
+    ] = None,
     max_madds: Annotated[
-        int | None, typer.Option(help="Score no network of more multiply-adds a row.")
+        int | None,
+        typer.Option(
+            parser=count, metavar="N", help="Score no network of more multiply-adds a row: 500k."
+        ),
+    ] = None,
+    max_weights: Annotated[
+        int | None,
+        typer.Option(parser=count, metavar="N", help="Nor of more weights beside its embeddings."),
+    ] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(parser=count, metavar="N", help="Nor of more bytes, embeddings included."),
+    ] = None,
+    max_p99_ms: Annotated[
+        float | None,
+        typer.Option(help="Nor one that takes longer here for a batch, at the 99th percentile."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Rows of a batch where latency is measured (1).")
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(help="Best candidates to train from scratch (5; paper: 15).")
@@ -128,8 +163,14 @@ def search(
         epochs=epochs,
         supernet_rows=supernet_rows,
         evaluations=evaluations,
+        criterion=criterion,
+        objective=objective,
         method=method,
         max_madds=max_madds,
+        max_weights=max_weights,
+        max_bytes=max_bytes,
+        max_p99_ms=max_p99_ms,
+        latency_batch=batch,
         top_k=top_k,
         retrain_epochs=retrain_epochs,
         learning_rate=learning_rate,

@@ -1,7 +1,14 @@
 """What a model computes: operators, networks, shared weights, costs, hand-made models."""
 
 from nasrec.nn.baselines import BASELINES, build_baseline
-from nasrec.nn.cost import Cost, cost, count_dense_weights, count_weights, live_madds
+from nasrec.nn.cost import (
+    Cost,
+    cost,
+    count_dense_weights,
+    count_weights,
+    live_madds,
+    standalone_costs,
+)
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.network import NASRecNet
 from nasrec.nn.operators import Operator, register
@@ -21,4 +28,5 @@ __all__ = [
     "count_weights",
     "live_madds",
     "register",
+    "standalone_costs",
 ]

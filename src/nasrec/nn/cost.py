@@ -63,6 +63,21 @@ def live_madds(
     return NASRecNet(architecture, inputs, options, source=shapes_only).madds
 
 
+def standalone_costs(
+    architecture: Architecture, inputs: Inputs, options: ModelOptions | None = None
+) -> dict[str, float]:
+    """What an architecture costs when it stands alone: `madds` a row, `weights`, `bytes`.
+
+    The live parts only, as `cost` counts them, at half its effort.
+    """
+    network = NASRecNet(architecture, inputs, options, source=shapes_only)
+    return {
+        "madds": network.madds,
+        "weights": count_dense_weights(network),
+        "bytes": BYTES_PER_WEIGHT * count_weights(network),
+    }
+
+
 def count_weights(model: nn.Module) -> int:
     """All weights of a model, embeddings included."""
     return sum(p.numel() for p in model.parameters())

@@ -4,54 +4,48 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
-
-import numpy as np
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
-from nasrec.errors import ConfigError
+from nasrec.errors import RunError
 from nasrec.files import write_json
-from nasrec.nn import Inputs, SharedWeights, live_madds
+from nasrec.nn import SharedWeights
+from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
-from nasrec.search import Evolution, Journal, RandomSearch, Scorer, SearchMethod, search, top
+from nasrec.search import METHODS, Goals, Journal, NSGA2Settings, Scorer, SearchMethod, search
 from nasrec.search.candidate import Candidate
+from nasrec.search.pareto import fronts, spread
 from nasrec.space import Architecture
+from nasrec.train import CRITERIA
+from nasrec.train.config import Settings
 
-FORMAT = "nasrec-ranking/1"
+FORMAT = "nasrec-ranking/2"
 
 
-def method_of(config: SearchConfig, inputs: Inputs) -> SearchMethod:
+def method_of(config: SearchConfig, costs: Costs) -> SearchMethod:
     """The search method that the settings ask for, within their limits.
 
     Raises:
         ConfigError: no architecture seems to meet the limits.
     """
-    allowed, limit = None, config.max_madds
-    if limit is not None:
-
-        def allowed(architecture: Architecture) -> bool:
-            return live_madds(architecture, inputs, config.model) <= limit
-
-        _require_some(config, inputs, limit)
-    if config.method == "random":
-        return RandomSearch(config.space, seed=config.seed, allowed=allowed)
-    return Evolution(config.space, config.evolution, seed=config.seed, allowed=allowed)
-
-
-def _require_some(config: SearchConfig, inputs: Inputs, limit: int) -> None:
-    rng, least = np.random.default_rng(config.seed), math.inf
-    for _ in range(1000):
-        least = min(least, live_madds(config.space.sample(rng), inputs, config.model))
-        if least <= limit:
-            return
-    raise ConfigError(
-        f"max_madds {limit:,} is too low: of 1000 architectures of the space the cheapest needs "
-        f"{least:,} multiply-adds a row",
-        mend="raise --max-madds, or search a space of narrower choices",
+    start = costs.start()
+    name = config.search_method
+    settings: Settings | None = None
+    if name == "evolution":
+        settings = config.evolution
+    elif name == "nsga2":
+        settings = NSGA2Settings(population=config.evolution.population)
+    return METHODS[name](
+        config.space,
+        settings,
+        seed=config.seed,
+        allowed=None if start is None else costs.allowed,
+        start=start,
     )
 
 
@@ -62,7 +56,9 @@ def search_stage(
     shared: Callable[[], SharedWeights],
     tell: Reporter,
 ) -> list[Architecture]:
-    """The best `top_k` architectures by the supernet's score, best first.
+    """The `top_k` architectures to train from scratch, the best by the supernet's score first.
+
+    With costs as goals they are spread over the front.
 
     Args:
         run: where the journal and the ranking are.
@@ -73,60 +69,99 @@ def search_stage(
     """
     ranking = run.search / "ranking.json"
     if not ranking.is_file():
+        costs = Costs(config, inputs_of(data), data.valid, run.search / "latency.json")
+        method = method_of(config, costs)  # before any long work
         header = {
             "fingerprint": data.fingerprint,
             "seed": config.seed,
             "space": config.space.to_dict(),
             "scoring": config.scoring.model_dump(),
-            "method": config.method,
-            "max_madds": config.max_madds,
+            "method": config.search_method,
+            "criterion": config.criterion,
+            "costs": list(config.costs),
+            "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
         }
         weights = shared()  # a stage of its own, with its own time
         began = time.perf_counter()
         scorer = Scorer(weights, data.train, data.valid, config.scoring, config.seed)
+        criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
         with (
             Journal(run.search / "journal.jsonl", header) as journal,
             tell.bar("Scoring candidates", "candidates") as progress,
             tell.log("search", run.search, lines=False) as log,
         ):
             replayed = len(journal.candidates)
-            best = min((c.score.logloss for c in journal.candidates), default=math.inf)
+            best = math.inf
 
             def on_progress(candidate: Candidate, planned: int | None) -> None:
                 nonlocal best
+                best = min(best, criterion.loss(candidate.score))
                 if candidate.index >= replayed:
                     progress(candidate.index + 1, planned or candidate.index + 1)
-                    score = candidate.score
-                    best = min(best, score.logloss)
                     log(
                         {
                             "step": candidate.index + 1,
-                            "valid_logloss": score.logloss,
-                            "valid_auc": score.auc,
-                            "best_valid_logloss": best,
+                            "valid_logloss": candidate.score.logloss,
+                            "valid_auc": candidate.score.auc,
+                            f"best_valid_{field}": -best if criterion.rises else best,
                         }
                     )
 
             found = search(
-                method_of(config, inputs_of(data)),
+                method,
                 scorer,
                 journal,
+                goals=config.goals,
+                costs=costs.of,
                 evaluations=config.planned_evaluations,
                 on_progress=on_progress,
             )
-        write_json(
-            ranking, {"format": FORMAT, "candidates": [_entry(c) for c in top(found, 10**9)]}
-        )
+        write_json(ranking, ranking_of(config, found))
         run.stage_done("search", time.perf_counter() - began)
-    entries = read_json(ranking)["candidates"][: config.top_k]
-    return [Architecture.from_dict(entry["architecture"]) for entry in entries]
+    content = read_ranking(run)
+    entries = {entry["digest"]: entry for entry in content["candidates"]}
+    return [Architecture.from_dict(entries[d]["architecture"]) for d in content["chosen"]]
 
 
-def _entry(candidate: Candidate) -> dict[str, Any]:
+def ranking_of(config: SearchConfig, found: Sequence[Candidate]) -> dict[str, Any]:
+    """The content of ranking.json: all candidates, best first by the criterion.
+
+    A search without costs as goals shows the front of quality and multiply-adds.
+    """
+    goals = config.goals
+    seen = Goals(goals.criterion, goals.costs or ("madds",))
+    ranked = goals.top(found, len(found))
+    points = [seen.of(candidate) for candidate in ranked]
+    front = set(fronts(points)[0])
+    first = spread(points, config.top_k) if goals.costs else range(min(config.top_k, len(ranked)))
+    return {
+        "format": FORMAT,
+        "criterion": goals.criterion,
+        "objectives": [goals.criterion, *seen.costs],
+        "chosen": [ranked[i].digest for i in first],
+        "candidates": [_entry(candidate, i in front) for i, candidate in enumerate(ranked)],
+    }
+
+
+def read_ranking(run: RunFolder) -> dict[str, Any]:
+    """What `ranking_of` has made; RunError if it is not there, damaged or of another version."""
+    file = run.search / "ranking.json"
+    content = read_json(file)
+    if content.get("format") != FORMAT:
+        raise RunError(
+            f"the ranking has the format {content.get('format')!r}, this library reads {FORMAT}",
+            where=str(file),
+            mend="use the version of nasrec that made it, or search again in a new folder",
+        )
+    return content
+
+
+def _entry(candidate: Candidate, in_front: bool) -> dict[str, Any]:
     return {
         "digest": candidate.digest,
-        "logloss": candidate.score.logloss,
-        "auc": candidate.score.auc,
+        **asdict(candidate.score),
         "evaluation": candidate.index,
+        "costs": dict(candidate.costs),
+        "front": in_front,
         "architecture": candidate.architecture.to_dict(),
     }

@@ -7,9 +7,10 @@
       stages.jsonl      wall time of every stage that was completed
       data/             the prepared data; or data.json, where they already lay prepared
       supernet/         weights.safetensors, metrics.jsonl
-      search/           journal.jsonl, ranking.json
+      search/           journal.jsonl, latency.json (if measured), ranking.json
       retrain/NAME/     one training from scratch: architecture, weights, metrics, result;
                         test-logits.npy of each family's chosen one
+      front.json        the front of quality and costs, and what of it was trained from scratch
       leaderboard.json, leaderboard.txt, summary.txt
       model/            the best model, ready to take home
       report.html       all of it to look at
@@ -49,6 +50,7 @@ class RunFolder:
         self.supernet = path / "supernet"
         self.search = path / "search"
         self.retrain = path / "retrain"
+        self.front = path / "front.json"
         self.leaderboard = path / "leaderboard.json"
         self.leaderboard_text = path / "leaderboard.txt"
         self.summary = path / "summary.txt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,7 @@ from nasrec.nn import BASELINES, NASRecNet
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.retrain import NASREC, RANDOM
 from nasrec.pipeline.trials import TrialResult
-from nasrec.train import Metrics, log_loss_of_probabilities
-from nasrec.train.reliability import bias_ratio, calibration_error
+from nasrec.train import CRITERIA, Criterion, Metrics, metrics_on
 
 FORMAT = "nasrec-leaderboard/1"
 BASE_RATE = "base rate"
@@ -27,20 +27,31 @@ TITLES = {
 
 
 def leaderboard_stage(
-    run: RunFolder, data: PreparedData, families: dict[str, list[TrialResult]]
+    run: RunFolder,
+    data: PreparedData,
+    families: dict[str, list[TrialResult]],
+    criterion: Criterion = CRITERIA["logloss"],
 ) -> list[dict[str, Any]]:
-    """One row for each family, best validation log loss first.
+    """One row for each family, best first by the criterion on validation.
 
     A family's trial is chosen on validation; only that one is ever tested.
     """
     if not run.leaderboard.is_file():
         rows = [_row(name, results, data) for name, results in families.items()]
         rows.append(_base_rate(data))
-        rows.sort(key=lambda row: np.nan_to_num(row["valid_logloss"], nan=np.inf))
+        rows.sort(key=lambda row: criterion.loss_of(row[f"valid_{criterion.field}"]))
         rows = finite(rows)
         trials = [_trial(result) for results in families.values() for result in results]
         write_text(run.leaderboard_text, table(rows) + "\n")
-        write_json(run.leaderboard, {"format": FORMAT, "rows": rows, "trials": trials})
+        write_json(
+            run.leaderboard,
+            {
+                "format": FORMAT,
+                "criterion": criterion.name,
+                "rows": rows,
+                "trials": trials,
+            },
+        )
     rows = read_json(run.leaderboard)["rows"]
     return list(rows)
 
@@ -52,8 +63,7 @@ def _row(family: str, results: list[TrialResult], data: PreparedData) -> dict[st
     return {
         "name": TITLES.get(family, family),
         **_trial(chosen),
-        "test_logloss": test.logloss,
-        "test_auc": test.auc,
+        **_measured("test", test),
         "test_ece": test.ece,
         "test_bias": test.bias,
         "test_rows": test.rows,
@@ -67,11 +77,9 @@ def _trial(result: TrialResult) -> dict[str, Any]:
     return {
         "family": result.trial.family,
         "trial": result.trial.name,
-        "valid_logloss": result.valid.logloss,
-        "valid_auc": result.valid.auc,
-        "weights": result.weights,
+        **_measured("valid", result.valid),
         "embedding_weights": result.embedding_weights,
-        "madds": result.madds,
+        **result.costs,
         "learning_rate": result.trial.config.learning_rate,
         "seconds": result.seconds,
         "failed": result.failed,
@@ -81,42 +89,47 @@ def _trial(result: TrialResult) -> dict[str, Any]:
 
 def _base_rate(data: PreparedData) -> dict[str, Any]:
     rate = data.train.click_rate
-
-    def loss(labels: Any) -> float:
-        return log_loss_of_probabilities(np.full(len(labels), rate), labels)
-
+    logit = math.log(rate / (1 - rate))
+    valid, test = (metrics_on(part, np.full(len(part), logit)) for part in (data.valid, data.test))
     return {
         "name": BASE_RATE,
         "family": BASE_RATE,
         "trial": None,
-        "valid_logloss": loss(data.valid.labels),
-        "valid_auc": 0.5,
-        "weights": 0,
+        **_measured("valid", valid),
         "embedding_weights": 0,
-        "madds": 0,
+        **dict.fromkeys(("madds", "weights", "bytes"), 0),
         "learning_rate": None,
         "seconds": 0.0,
         "failed": None,
         "digest": None,
-        "test_logloss": loss(data.test.labels),
-        "test_auc": 0.5,
-        "test_ece": calibration_error(np.full(len(data.test), rate), data.test.labels),
-        "test_bias": bias_ratio(np.full(len(data.test), rate), data.test.labels),
-        "test_rows": len(data.test),
+        **_measured("test", test),
+        "test_ece": test.ece,
+        "test_bias": test.bias,
+        "test_rows": test.rows,
         "trainings": 0,
         "family_seconds": 0.0,
     }
 
 
+def _measured(part: str, metrics: Metrics) -> dict[str, float]:
+    """Every criterion on a part of the data."""
+    return {f"{part}_{c.field}": getattr(metrics, c.field) for c in CRITERIA.values()}
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The leaderboard as text."""
-    head = ("model", "valid loss", "test loss", "test AUC", "weights", "madds/row", "rate", "time")
+    grouped = any(row["test_grouped_auc"] is not None for row in rows)
+    head = (
+        *("model", "valid loss", "test loss", "test AUC", *(["test gAUC"] if grouped else [])),
+        *("weights", "madds/row", "rate", "time"),
+    )
     body = [
         (
             row["name"],
             _number(row["valid_logloss"], 5),
             _number(row["test_logloss"], 5),
             _number(row["test_auc"], 5),
+            *([_number(row["test_grouped_auc"], 5)] if grouped else []),
             f"{row['weights']:,}",
             f"{row['madds']:,}",
             "" if row["learning_rate"] is None else f"{row['learning_rate']:g}",

@@ -61,7 +61,7 @@ def retrain_stage(
         return results
 
     def of_space(architectures: list[Architecture]) -> list[Variant]:
-        return nasrec_variants(inputs, config.model, config.retrain, architectures)
+        return nasrec_variants(inputs, config.model, config.training, architectures)
 
     families[NASREC] = train(NASREC, of_space(best))
     if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
@@ -77,7 +77,7 @@ def retrain_stage(
         options = replace(options, hidden=matching_hidden(inputs, options, families[NASREC][0]))
     for name in config.baselines:
         families[name] = train(
-            name, baseline_variants(name, inputs, options, config.retrain, rates)
+            name, baseline_variants(name, inputs, options, config.training, rates)
         )
     if config.from_scratch_random:
         drawn = random_architectures(config, config.from_scratch_random)

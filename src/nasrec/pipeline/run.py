@@ -19,17 +19,17 @@ from nasrec.pipeline.budget import fit_to_budget
 from nasrec.pipeline.candidates import search_stage
 from nasrec.pipeline.data import DataRequest, data_stage
 from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.front import front_stage, take, take_home
 from nasrec.pipeline.leaderboard import leaderboard_stage
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.report import report_stage
 from nasrec.pipeline.retrain import NASREC, retrain_stage
 from nasrec.pipeline.summary import summary_text
 from nasrec.pipeline.supernet import supernet_stage
-from nasrec.pipeline.trials import TrialResult
-from nasrec.serve import Model, load_model, report, save_model
+from nasrec.serve import Model, load_model
 from nasrec.serve.versions import environment
 from nasrec.space import Architecture
-from nasrec.train import predict_logits
+from nasrec.train import CRITERIA
 
 
 class Run:
@@ -59,6 +59,15 @@ class Run:
     def leaderboard(self) -> list[dict[str, Any]]:
         """One row for each family of models, best validation log loss first."""
         return list(read_json(self._folder.leaderboard)["rows"])
+
+    @cached_property
+    def front(self) -> dict[str, Any]:
+        """The front of quality and costs: what front.json holds."""
+        return read_json(self._folder.front)
+
+    def take(self, point: str, out: str | Path) -> Model:
+        """Any architecture that was scored, as a model folder; see `nasrec.pipeline.front.take`."""
+        return take(self.path, point, out)
 
     @property
     def table(self) -> str:
@@ -180,6 +189,7 @@ def search(
         prepared = data_stage(run, request, asked.seed)
         for warning in prepared.warnings:
             tell.say(f"Warning: {warning}")
+        CRITERIA[asked.criterion].require(prepared.valid)
         resolved = _resolved(run, prepared, asked, budget, tell)
         _stages(run, prepared, resolved, tell)
     return Run(out)
@@ -220,36 +230,13 @@ def _stages(run: RunFolder, data: PreparedData, config: SearchConfig, tell: Repo
 
     best = search_stage(run, data, config, shared, tell)
     families = retrain_stage(run, data, config, best, tell)
-    rows = leaderboard_stage(run, data, families)
+    rows = leaderboard_stage(run, data, families, CRITERIA[config.criterion])
+    front_stage(run, config, families)
     winner = families[NASREC][0]
     if not run.model.is_dir():
-        _take_home(run, data, config, winner)
+        take_home(run.model, data, config, winner)
     if not run.summary.is_file():
         architecture = winner.trial.spec.architecture
         assert architecture is not None
         write_text(run.summary, summary_text(run, data, config, rows, architecture))
     report_stage(run, tell)
-
-
-def _take_home(
-    run: RunFolder, data: PreparedData, config: SearchConfig, winner: TrialResult
-) -> None:
-    network = winner.network()
-    save_model(
-        run.model,
-        winner.trial.spec,
-        network.state_dict(),
-        data,
-        metrics={
-            part.name: report(logits, part.labels, groups=part.groups)
-            for part, logits in (
-                (data.valid, predict_logits(network, data.valid)),
-                (data.test, winner.test_logits(data)),
-            )
-        },
-        config={
-            "training": winner.trial.config.model_dump(mode="json"),
-            "search": config.model_dump(mode="json"),
-        },
-        history=winner.folder,
-    )

@@ -11,6 +11,7 @@ from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.leaderboard import BASE_RATE, table
 from nasrec.pipeline.retrain import NASREC
 from nasrec.space import Architecture
+from nasrec.train import CRITERIA, Criterion
 
 
 def summary_text(
@@ -27,7 +28,7 @@ def summary_text(
     parts = [
         f"NASRecNet on the test rows ({winner['test_rows']:,}): "
         f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
-        _comparison(winner, others),
+        _comparison(winner, others, CRITERIA[config.criterion]),
         f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
         f"scratch of the {config.top_k} best of {config.planned_evaluations} architectures that "
         f"were scored, of space {config.space.name!r}. "
@@ -53,22 +54,30 @@ def summary_text(
         "Next:\n"
         f"  nasrec predict {run.model} NEW-ROWS.csv --out SCORES.csv    click probabilities\n"
         f"  nasrec evaluate {run.model} NEW-ROWS.csv      test it on other labelled rows\n"
+        f"  nasrec front {run.path}      what is nearly as good and cheaper\n"
         f"  nasrec arch show {run.model}/architecture.json    look at what was found\n"
         f"  nasrec export {run.model} --out EXPORTED      take it to another stack"
     )
     return "\n\n".join(parts) + "\n"
 
 
-def _comparison(winner: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
-    measured = [row for row in others if row["test_logloss"] is not None]
-    if not measured or winner["test_logloss"] is None:
+def _comparison(
+    winner: Mapping[str, Any], others: Sequence[Mapping[str, Any]], criterion: Criterion
+) -> str:
+    field, better = f"test_{criterion.field}", "more" if criterion.rises else "less"
+    measured = [row for row in others if row[field] is not None]
+    if not measured or winner[field] is None:
         return "No hand-made model was trained beside it."
-    best = min(measured, key=lambda row: row["test_logloss"])
-    gain = best["test_logloss"] - winner["test_logloss"]
+    best = min(measured, key=lambda row: criterion.loss_of(row[field]))
+    gain = criterion.loss_of(best[field]) - criterion.loss_of(winner[field])
     if gain > 0:
-        return f"That is {gain:.5f} less log loss than the best hand-made model, {best['name']}."
+        return (
+            f"That is {gain:.5f} {better} {criterion.title} than the best hand-made model, "
+            f"{best['name']}."
+        )
     return (
-        f"The best hand-made model, {best['name']}, has {-gain:.5f} less log loss: on these data "
+        f"The best hand-made model, {best['name']}, has {-gain:.5f} {better} {criterion.title}: "
+        "on these data "
         "the search has not paid. A longer one may (--budget, --epochs, --top-k)."
     )
 

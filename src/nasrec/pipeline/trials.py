@@ -19,12 +19,13 @@ from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError, RunError
 from nasrec.files import write_json, write_text, written_aside
 from nasrec.nn import count_dense_weights, count_weights
+from nasrec.nn.cost import BYTES_PER_WEIGHT
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
-from nasrec.train import Metrics, TrainConfig, fit, metrics_on, predict_logits
+from nasrec.train import CRITERIA, Metrics, TrainConfig, fit, metrics_on, predict_logits
 
 TEST_LOGITS = "test-logits.npy"
 
@@ -76,9 +77,14 @@ class TrialResult:
 
     @property
     def order(self) -> tuple[float, str]:
-        """To sort by: validation log loss, ties by name; a training that failed is last."""
-        loss = self.valid.logloss
-        return (loss if np.isfinite(loss) else np.inf, self.trial.name)
+        """To sort by: the criterion on validation, ties by name; one that failed is last."""
+        return (CRITERIA[self.trial.config.criterion].loss(self.valid), self.trial.name)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """`madds` a row, `weights` and `bytes`, as `nasrec.search.goals.COSTS` has them."""
+        stored = BYTES_PER_WEIGHT * (self.weights + self.embedding_weights)
+        return {"madds": self.madds, "weights": self.weights, "bytes": stored}
 
     def network(self) -> nn.Module:
         """The trained network; DivergenceError if there is none."""

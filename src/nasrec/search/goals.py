@@ -77,4 +77,4 @@ def parse_objectives(text: str) -> tuple[str | None, tuple[str, ...]]:
             f"{' and '.join(criteria)} are both criteria of quality",
             mend=f"give one of them, and costs: {', '.join(COSTS)}",
         )
-    return (criteria or [None])[0], tuple(name for name in names if name in COSTS)
+    return criteria[0] if criteria else None, tuple(name for name in names if name in COSTS)

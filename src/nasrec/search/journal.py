@@ -124,7 +124,7 @@ class Journal:
             rows = int(score.pop("rows"))
             values = {k: math.nan if v is None else float(v) for k, v in score.items()}
             found = Score(**values, rows=rows)
-            costs = {str(name): float(cost) for name, cost in record["costs"].items()}
+            costs = {str(name): cost + 0 for name, cost in record["costs"].items()}
             architecture = Architecture.from_dict(record["architecture"])
         except (AttributeError, KeyError, TypeError, ValueError, NasrecError) as error:
             raise self._damaged(number, f"not an evaluation ({error!r})") from None

@@ -84,11 +84,12 @@ class SearchMethod(ABC):
     def new_sample(self) -> Architecture | None:
         """A new architecture drawn from the space; None, and stopped, when there seems none.
 
-        Once 1000 draws were in vain, mutations of what is allowed take their place.
+        Where there is a start, mutations of what is allowed take the place of draws once 200 of
+        them in a row were in vain.
         """
-        architecture = None
+        architecture, tries = None, 200 if self._within else 1000
         if not self._draws_in_vain:
-            architecture = self.new(lambda: self.space.sample(self.rng))
+            architecture = self.new(lambda: self.space.sample(self.rng), tries)
         if architecture is None and self._within:
             self._draws_in_vain = True
             architecture = self.new(self._near_start)

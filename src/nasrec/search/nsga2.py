@@ -121,5 +121,5 @@ class NSGA2(SearchMethod):
 
     def _parent(self) -> Architecture:
         """The winner of a tournament of two, the first drawn of equals."""
-        drawn = self.rng.integers(len(self.population), size=2).tolist()
-        return self.population[min(drawn, key=lambda i: self._fitness[i])][1]
+        drawn: list[int] = self.rng.integers(len(self.population), size=2).tolist()
+        return self.population[min(drawn, key=self._fitness.__getitem__)][1]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasrec.errors import ConfigError
 from nasrec.serve.export import TARGETS, load_program, require_onnx, write_program
@@ -88,25 +89,35 @@ def bench(
                 chosen = np.arange(batch) % len(taken.dense)
                 dense, sparse = taken.dense[chosen], taken.sparse[chosen]
                 call = partial(score, dense, sparse)
-                timings.append(_time(runtime, batch, call, seconds))
+                taken_ms = timed_calls(call, seconds)
+                p50, p99 = np.quantile(taken_ms, [0.5, 0.99]).tolist()
+                rate = 1000 * batch / taken_ms.mean()
+                timings.append(Timing(runtime, batch, len(taken_ms), p50, p99, float(rate)))
     return timings
 
 
-def _time(runtime: str, batch: int, call: Callable[[], Any], seconds: float) -> Timing:
-    for _ in range(WARM_UP):
+def timed_calls(
+    call: Callable[[], Any], seconds: float, *, fewest: int = FEWEST, warm_up: int = WARM_UP
+) -> NDArray[np.float64]:
+    """(calls,) milliseconds of each call, after some that are not timed.
+
+    Args:
+        call: what is timed.
+        seconds: for this long, and
+        fewest: at least so many times.
+        warm_up: calls before.
+    """
+    for _ in range(warm_up):
         call()
     taken: list[float] = []
     end = time.perf_counter() + seconds
     last = time.perf_counter()
-    while last < end or len(taken) < FEWEST:
+    while last < end or len(taken) < fewest:
         call()
         now = time.perf_counter()
         taken.append(now - last)
         last = now
-    p50, p99 = np.quantile(taken, [0.5, 0.99]) * 1000
-    return Timing(
-        runtime, batch, len(taken), float(p50), float(p99), batch * len(taken) / sum(taken)
-    )
+    return 1000 * np.array(taken)
 
 
 def timing_table(timings: Sequence[Timing]) -> str:

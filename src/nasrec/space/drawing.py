@@ -134,3 +134,28 @@ def maximal(space: SearchSpace, rng: np.random.Generator | None = None) -> Archi
             for i in range(1, space.blocks + 1)
         )
     )
+
+
+def narrowest(space: SearchSpace) -> list[Architecture]:
+    """See `SearchSpace.narrowest`."""
+    return [
+        Architecture(
+            (
+                Block(
+                    dense_ops=(dense,),
+                    sparse_ops=(sparse,),
+                    dense_dim=min(space.dense_dims),
+                    sparse_dim=min(space.sparse_dims),
+                    dense_inputs=(0,),
+                    sparse_inputs=(0,),
+                    left=0,
+                    right=0,
+                    dense_to_sparse=False,
+                    sparse_to_dense=False,
+                ),
+            )
+            * space.blocks
+        )
+        for dense in space.dense_ops
+        for sparse in space.sparse_ops
+    ]

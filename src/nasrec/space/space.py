@@ -134,6 +134,15 @@ class SearchSpace:
         """
         return drawing.maximal(self, rng)
 
+    def narrowest(self) -> list[Architecture]:
+        """One architecture for each pair of single operators that computes as little as it can.
+
+        Only the last block is alive; it reads the raw columns, at the smallest widths. Whatever
+        reaches a logit has come through some block from the raw columns, so no architecture of
+        the space needs less than the cheapest of these.
+        """
+        return drawing.narrowest(self)
+
     def cardinality(self) -> int:
         """Exact number of architectures, counted by `cardinality_rules`."""
         return counting.cardinality(self)
