@@ -22,7 +22,7 @@ from nasrec.search.candidate import Candidate
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.statistics import Floats
-from nasrec.train import SupernetConfig, train_supernet
+from nasrec.train import CRITERIA, SupernetConfig, train_supernet
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def variant_scores(
             header = _header(data, config, supernet, config.scorings[scoring], seed)
             with Journal(file, header) as journal:
                 found = {c.digest: c for c in journal.candidates}
-            losses[scoring].append(np.array([found[a.digest].score.order for a in subnets]))
+            losses[scoring].append(
+                np.array([CRITERIA["logloss"].loss(found[a.digest].score) for a in subnets])
+            )
             times[scoring] += [c.seconds for c in found.values()]
     return Scores(
         {scoring: np.stack(rows) for scoring, rows in losses.items()},
