@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.errors import SpaceError
+from nasrec.nn.attention import attention
 from nasrec.nn.inputs import ModelOptions
 from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
 from nasrec.space import operators as declared
@@ -92,6 +93,12 @@ class Linear(nn.Module):
                 y = torch.addmm(y, x.flatten(0, -2), weight.t())
             y = y.view(shape)
         return y
+
+    def across(self, x_BEN: Tensor) -> Tensor:
+        """The same for a single part and along the middle axis: (B, E, N) to (B, out, N)."""
+        (weight,) = self.weight.values()
+        assert self.bias is not None
+        return torch.baddbmm(self.bias.unsqueeze(1), weight.expand(len(x_BEN), -1, -1), x_BEN)
 
     @property
     def madds(self) -> int:
@@ -387,12 +394,12 @@ class Attention(Operator):
         self.madds = self.project.madds * E + tokens * (6 * E * E + 2 * tokens * E)
 
     def forward(self, x: Reading) -> Tensor:
-        x_BNE = self.project(x.sparse).transpose(1, 2).contiguous()
-        B, N, E = x_BNE.shape
-        qkv = self.qkv({"x": x_BNE}).view(B, N, 3, self.heads, E // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, N, E)
-        x_BNE = self.norm1(x_BNE + self.mix({"x": mixed}))
+        x_BEN = self.project(x.sparse)
+        B, E, N = x_BEN.shape
+        qkv = self.qkv.across(x_BEN).view(B, 3, self.heads, E // self.heads, N)
+        mixed_BEN = attention(*qkv.unbind(1)).reshape(B, E, N)
+        x_BNE = (x_BEN + self.mix.across(mixed_BEN)).transpose(1, 2).contiguous()
+        x_BNE = self.norm1(x_BNE)
         x_BNE = self.norm2(x_BNE + self.down({"x": F.relu(self.up({"x": x_BNE}))}))
         y: Tensor = x_BNE.transpose(1, 2).contiguous()
         return y
