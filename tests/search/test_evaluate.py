@@ -94,6 +94,27 @@ def test_a_score_does_not_depend_on_the_others() -> None:
     assert scores(archs) == scores(archs[::-1])
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        ScoreConfig(finetune_steps=10, finetune_batch=64),
+        ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, batch_size=100),
+        ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, cache_mb=0),
+        ScoreConfig(finetune_steps=0),
+    ],
+)
+def test_scored_together_is_scored_alone(shared, config) -> None:
+    rng = np.random.default_rng(5)
+    parent = SPACE.sample(rng)
+    family = [parent, *(SPACE.mutate(parent, rng) for _ in range(5)), parent, *architectures(2)]
+    scorer = Scorer(shared, TRAIN, VALID, config, seed=1)
+    found = scorer.score_many(family)
+    assert [s.logloss for s in found] == [scorer.score(a).logloss for a in family]
+    assert [s.auc for s in found] == [scorer.score(a).auc for a in family]
+    assert found[0] is found[6]
+    assert scorer.score_many([]) == []
+
+
 def test_without_fine_tuning(shared) -> None:
     scorer = Scorer(shared, make_split(0), VALID, ScoreConfig(finetune_steps=0))
     for arch in architectures(3):

@@ -102,6 +102,24 @@ def test_replay_from_a_journal_cut_anywhere(name, at, tmp_path: Path) -> None:
     assert strip == [{k: v for k, v in json.loads(x).items() if k != "seconds"} for x in lines]
 
 
+@pytest.mark.parametrize("at", [0, 5, 11, 25])
+def test_scoring_in_portions_changes_nothing(name, at, tmp_path: Path) -> None:
+    sizes = []
+
+    def many(architectures):
+        sizes.append(len(architectures))
+        return [toy_score(a) for a in architectures]
+
+    expected = summary(run(name))
+    assert summary(run(name, tmp_path, score_many=many)) == expected
+    assert max(sizes) > 1
+    assert sum(sizes) == 26
+    path = tmp_path / "journal.jsonl"  # killed, perhaps in the middle of writing a portion
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[: at + 1]))
+    assert summary(run(name, tmp_path, score_many=many)) == expected
+    assert sum(sizes) == 26 + 26 - at
+
+
 def test_kill_9_and_resume(name, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     process = subprocess.Popen(

@@ -13,6 +13,7 @@ from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.network import NASRecNet
 from nasrec.nn.operators import Operator, register
 from nasrec.nn.shared import SharedWeights
+from nasrec.nn.together import Together
 
 __all__ = [
     "BASELINES",
@@ -22,6 +23,7 @@ __all__ = [
     "NASRecNet",
     "Operator",
     "SharedWeights",
+    "Together",
     "build_baseline",
     "cost",
     "count_dense_weights",

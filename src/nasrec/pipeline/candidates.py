@@ -111,6 +111,7 @@ def search_stage(
                 method,
                 scorer,
                 journal,
+                score_many=scorer.score_many,
                 goals=config.goals,
                 costs=costs.of,
                 evaluations=config.planned_evaluations,

@@ -2,7 +2,8 @@
 
 Only the last FC is fine-tuned. All below it is frozen, so its outputs are features: computed once,
 without a backward pass, and what is left to train is a logistic regression whose gradient is
-written out.
+written out. Candidates that are scored together share the computation of what they have in common
+(`nasrec.nn.together`): of children of one parent that is most of it.
 
 Legend: b rows of a mini-batch, H features a row.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nasrec.errors import DataError
-from nasrec.nn import NASRecNet, SharedWeights
+from nasrec.nn import SharedWeights, Together
 from nasrec.search.candidate import Score
 from nasrec.space import Architecture
 from nasrec.train.config import Settings
@@ -107,7 +108,8 @@ class Scorer:
 
     Memory: the chosen rows (260 bytes each at 13 + 26 columns), one block of `batch_size` rows of
     activations and, if the fine-tuning goes through its rows more than once, their features up to
-    `cache_mb`. Features that are used once are dropped block by block.
+    `cache_mb`, of all that are scored together. Features that are used once are dropped block by
+    block.
 
     Args:
         shared: trained shared weights.
@@ -150,64 +152,85 @@ class Scorer:
 
     def score(self, architecture: Architecture) -> Score:
         """Fine-tune a copy of the architecture's last FC and measure it on validation rows."""
-        network = self.shared.subnet(architecture)
-        network.eval()
-        with torch.inference_mode():
-            layer = LastLayer(network.head.weight(), network.head.bias, self.config.eps)
-            self._finetune(network, layer)
-            logits = [layer.logits(x) for x, _ in self._features(network, self.valid)]
-            found = torch.cat(logits)
-        y, w = self.valid.labels, self.valid.weights
-        loss, g = log_loss(found, y, w), self.groups
-        return Score(
-            loss,
-            auc(found, y, w),
-            len(found),
-            math.nan if g is None else grouped_auc(found, y, g, w),
-            normalized_entropy(loss, y, w),
-        )
+        return self.score_many([architecture])[0]
 
     __call__ = score
 
+    def score_many(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """The score of each, as if scored alone; what several have in common is computed once.
+
+        Architectures that are alike in all live parts are scored once, however they are spelt.
+        Takes the more memory, the more they have in common: give it the children of one parent,
+        not a whole population.
+        """
+        if not architectures:
+            return []
+        together = Together([self.shared.subnet(a).eval() for a in architectures])
+        with torch.inference_mode():
+            layers = {
+                i: LastLayer(head.weight(), head.bias, self.config.eps)
+                for i, head in ((i, together.networks[i].head) for i in set(together.same))
+            }
+            self._finetune(together, layers)
+            logits: dict[int, list[Tensor]] = {i: [] for i in layers}
+            for i, x, _ in self._features(together, self.valid):
+                logits[i].append(layers[i].logits(x))
+            scores = {i: self._measured(torch.cat(parts)) for i, parts in logits.items()}
+        return [scores[i] for i in together.same]
+
+    def _measured(self, logits: Tensor) -> Score:
+        y, w, g = self.valid.labels, self.valid.weights, self.groups
+        loss = log_loss(logits, y, w)
+        return Score(
+            loss,
+            auc(logits, y, w),
+            len(logits),
+            math.nan if g is None else grouped_auc(logits, y, g, w),
+            normalized_entropy(loss, y, w),
+        )
+
     def _features(
-        self, network: NASRecNet, rows: Batch, multiple: int = 1
-    ) -> Iterator[tuple[Tensor, Batch]]:
-        """Features (b, H) and their rows, block by block.
+        self, together: Together, rows: Batch, multiple: int = 1
+    ) -> Iterator[tuple[int, Tensor, Batch]]:
+        """Block by block of rows, for each network its index, features (b, H) and their rows.
 
         Blocks have `batch_size` rows, rounded to a multiple of `multiple`.
         """
-        device = network.head.bias.device
+        device = together.networks[0].head.bias.device
         size = max(1, self.config.batch_size // multiple) * multiple
         for low in range(0, len(rows.labels), size):
             cut = slice(low, low + size)
             part = to_device(rows.map(operator.itemgetter(cut)), device)
-            yield network.features(part.dense, part.sparse), part
+            for i, features in together.features(part.dense, part.sparse):
+                yield i, features, part
 
-    def _finetune(self, network: NASRecNet, layer: LastLayer) -> None:
+    def _finetune(self, together: Together, layers: Mapping[int, LastLayer]) -> None:
+        """Train the last layers, each by its own steps, in the order of the rows."""
         if self.finetune is None:
             return
         steps, b = self.config.finetune_steps, self.batch
         rows = len(self.finetune.labels)
         passes = math.ceil(steps / (rows // b))
-        bytes_needed = rows * layer.weight.numel() * layer.weight.element_size()
-        keep = passes > 1 and bytes_needed <= self.config.cache_mb * 2**20
-        blocks: list[tuple[Tensor, Batch]] = []
-        done = 0
+        entries = rows * sum(layer.weight.numel() for layer in layers.values())
+        keep = passes > 1 and entries * 4 <= self.config.cache_mb * 2**20
+        kept: list[tuple[int, Tensor, Batch]] = []
+        done = dict.fromkeys(layers, 0)
         schedule = SCHEDULES[self.config.schedule]
         for number in range(passes):
-            cached = keep and number > 0
-            fresh = self._features(network, self.finetune, multiple=b)
-            for features, part in blocks if cached else fresh:
-                if keep and not cached:
-                    blocks.append((features, part))
+            fresh = self._features(together, self.finetune, multiple=b)
+            for i, features, part in kept if keep and number else fresh:
+                if keep and not number:
+                    kept.append((i, features, part))
                 for low in range(0, len(part.labels), b):
-                    if done == steps:
-                        return
-                    lr = schedule(done, steps, self.config.learning_rate, 0.0)
+                    if done[i] == steps:
+                        break
+                    lr = schedule(done[i], steps, self.config.learning_rate, 0.0)
                     mini = slice(low, low + b)
                     weights = None if part.weights is None else part.weights[mini]
-                    layer.step(features[mini], part.labels[mini], lr, weights)
-                    done += 1
+                    layers[i].step(features[mini], part.labels[mini], lr, weights)
+                    done[i] += 1
+                if min(done.values()) == steps:
+                    return
 
 
 def _draw(population: int, count: int, seed: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from nasrec.errors import RunError
@@ -14,6 +15,8 @@ from nasrec.search.method import SearchMethod
 from nasrec.space import Architecture
 
 OnProgress = Callable[[Candidate, int | None], None]
+PORTION = 8
+"""Candidates scored together at most: the children of one parent in the paper's evolution."""
 
 
 def search(
@@ -21,6 +24,7 @@ def search(
     score: Callable[[Architecture], Score],
     journal: Journal | None = None,
     *,
+    score_many: Callable[[Sequence[Architecture]], Sequence[Score]] | None = None,
     goals: Goals | None = None,
     costs: Callable[[Architecture], Mapping[str, float]] | None = None,
     evaluations: int | None = None,
@@ -37,6 +41,8 @@ def search(
         method: proposes architectures; newly made, not used before.
         score: scores one architecture, deterministically.
         journal: where evaluations are written; None keeps them in memory only.
+        score_many: scores several at once, each as `score` does, but in less time. A kill then
+            loses the portion that was being scored.
         goals: what is minimised; log loss by default.
         costs: of the standalone network of an architecture, at least those that are goals;
             the same whenever it is called.
@@ -62,30 +68,49 @@ def search(
         elapsed = spent + time.perf_counter() - began
         if max_seconds is not None and done and not replay and elapsed >= max_seconds:
             break
-        asked = method.ask(1)
+        limit = 1 if replay or score_many is None else PORTION
+        asked = method.ask(limit if planned is None else min(limit, planned - len(done)))
         if not asked:
             break
-        (architecture,) = asked
-        if replay:
-            candidate = past[len(done)]
-            if candidate.digest != architecture.digest:
-                raise RunError(
-                    f"evaluation {candidate.index} is of architecture {candidate.digest[:12]}, "
-                    f"but the search proposes {architecture.digest[:12]}",
-                    where=str(journal.path) if journal else None,
-                    mend="the journal is of another search, or of another version of this "
-                    "library; start the search in a new folder",
-                )
-        else:
-            start = time.perf_counter()
-            result = score(architecture)
-            seconds = time.perf_counter() - start
-            priced = {} if costs is None else costs(architecture)
-            candidate = Candidate(architecture, result, len(done), seconds, priced)
-            if journal is not None:
+        for candidate in (
+            [_replayed(past[len(done)], asked[0], journal)]
+            if replay
+            else _scored(asked, score, score_many, costs, len(done))
+        ):
+            if journal is not None and not replay:
                 journal.add(candidate)
-        method.tell(architecture, goals.of(candidate))
-        done.append(candidate)
-        if on_progress is not None:
-            on_progress(candidate, planned)
+            method.tell(candidate.architecture, goals.of(candidate))
+            done.append(candidate)
+            if on_progress is not None:
+                on_progress(candidate, planned)
     return goals.ranked(done)
+
+
+def _replayed(candidate: Candidate, asked: Architecture, journal: Journal | None) -> Candidate:
+    """The candidate of the journal, if it is what the search asks for."""
+    if candidate.digest == asked.digest:
+        return replace(candidate, architecture=asked)
+    raise RunError(
+        f"evaluation {candidate.index} is of architecture {candidate.digest[:12]}, "
+        f"but the search proposes {asked.digest[:12]}",
+        where=str(journal.path) if journal else None,
+        mend="the journal is of another search, or of another version of this "
+        "library; start the search in a new folder",
+    )
+
+
+def _scored(
+    asked: Sequence[Architecture],
+    score: Callable[[Architecture], Score],
+    score_many: Callable[[Sequence[Architecture]], Sequence[Score]] | None,
+    costs: Callable[[Architecture], Mapping[str, float]] | None,
+    index: int,
+) -> list[Candidate]:
+    """Candidates from number `index`; those scored together share the time it took."""
+    start = time.perf_counter()
+    scores = [score(a) for a in asked] if score_many is None else score_many(asked)
+    seconds = (time.perf_counter() - start) / len(asked)
+    return [
+        Candidate(a, found, index + i, seconds, {} if costs is None else costs(a))
+        for i, (a, found) in enumerate(zip(asked, scores, strict=True))
+    ]
