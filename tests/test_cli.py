@@ -78,7 +78,8 @@ def test_help_imports_nothing_heavy():
 
 COMMANDS = [
     ["search"], ["prepare"], ["train"], ["evaluate"], ["demo"], ["report"],
-    ["models"], ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
+    ["models"], ["front"], ["take"],
+    ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
 ]  # fmt: skip
 
 

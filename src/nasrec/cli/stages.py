@@ -317,6 +317,10 @@ def train(
     optimizer: Annotated[
         str | None, typer.Option(help="adagrad, or adam with a rate near 0.001.")
     ] = None,
+    criterion: Annotated[
+        str | None,
+        typer.Option(help="What early stopping goes by: logloss, auc, grouped-auc (logloss)."),
+    ] = None,
     embedding_dim: EmbeddingDim = None,
     layer_norm: LayerNorm = None,
     dropout: Annotated[float, typer.Option(help="Share of hidden values dropped.")] = 0.0,
@@ -346,6 +350,7 @@ def train(
         "batch_size": batch_size,
         "optimizer": optimizer,
         "embedding_l2": embedding_l2,
+        "criterion": criterion,
     }
     with reporting(mlflow, str(out), model=model or arch, seed=seed, **training) as reporter:
         trained = train_from_log(
