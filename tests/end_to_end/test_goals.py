@@ -58,6 +58,7 @@ def test_the_front_is_that_of_the_candidates(finished):
     }
     chosen = set(ranking["chosen"])
     assert chosen <= front or front <= chosen
+    assert "The front, on validation rows" in (finished / "summary.txt").read_text()
     assert ranking["chosen"][0] == ranking["candidates"][0]["digest"]
 
 

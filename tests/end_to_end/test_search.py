@@ -190,9 +190,10 @@ def progress(run: Path) -> int:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_started_again_ends_the_same(tmp_path):
+@pytest.mark.parametrize("goals", [(), ("--objective", "auc,madds", "--max-weights", "20k")])
+def test_killed_at_any_moment_and_started_again_ends_the_same(goals, tmp_path):
     write_log(tmp_path)
-    whole = run_command(search_command(tmp_path, tmp_path / "whole"))
+    whole = run_command(search_command(tmp_path, tmp_path / "whole", *goals))
     assert whole.returncode == 0, whole.stderr
     end = progress(tmp_path / "whole")
     # By progress rather than by the clock, the moments spread over all stages on any machine.
@@ -200,7 +201,7 @@ def test_killed_at_any_moment_and_started_again_ends_the_same(tmp_path):
     kills = 0
     for moment in moments:
         process = subprocess.Popen(
-            search_command(tmp_path, tmp_path / "killed"),
+            search_command(tmp_path, tmp_path / "killed", *goals),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -210,7 +211,7 @@ def test_killed_at_any_moment_and_started_again_ends_the_same(tmp_path):
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.wait()
-    last = run_command(search_command(tmp_path, tmp_path / "killed"))
+    last = run_command(search_command(tmp_path, tmp_path / "killed", *goals))
     assert last.returncode == 0, last.stderr
     assert kills >= 5
     assert result_of(tmp_path / "killed") == result_of(tmp_path / "whole")

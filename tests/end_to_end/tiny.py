@@ -75,7 +75,13 @@ def result_of(run: Path) -> dict[str, Any]:
     """All of a run's results that must not depend on how often it was killed."""
     found: dict[str, Any] = {
         name: without_times(json.loads((run / name).read_text()))
-        for name in ("leaderboard.json", "search/ranking.json", "config.json", "model/metrics.json")
+        for name in (
+            "leaderboard.json",
+            "search/ranking.json",
+            "front.json",
+            "config.json",
+            "model/metrics.json",
+        )
     }
     for name in ("model/weights.safetensors", "supernet/weights.safetensors"):
         found[name] = digest_of_tensors(run / name)

@@ -7,7 +7,8 @@ from typing import Any
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
-from nasrec.pipeline.folder import RunFolder
+from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.front import front_table
 from nasrec.pipeline.leaderboard import BASE_RATE, table
 from nasrec.pipeline.retrain import NASREC
 from nasrec.space import Architecture
@@ -25,13 +26,16 @@ def summary_text(
     winner = next(row for row in rows if row["family"] == NASREC)
     others = [row for row in rows if row["family"] not in (NASREC, BASE_RATE, "random")]
     live = ", ".join(map(str, architecture.live_blocks))
+    chosen = f"the {config.top_k} best"
+    if config.costs:
+        chosen = f"{config.top_k} points spread over the front"
     parts = [
         f"NASRecNet on the test rows ({winner['test_rows']:,}): "
         f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
         _comparison(winner, others, CRITERIA[config.criterion]),
         f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
-        f"scratch of the {config.top_k} best of {config.planned_evaluations} architectures that "
-        f"were scored, of space {config.space.name!r}. "
+        f"scratch of {chosen} of {config.planned_evaluations} architectures that were scored, of "
+        f"space {config.space.name!r}. "
         f"Blocks {live} of {len(architecture.blocks)} reach its logit; it has "
         f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings and "
         f"needs {winner['madds']:,} multiply-adds a row.",
@@ -41,6 +45,8 @@ def summary_text(
         f"Data: {len(data.train):,} train, {len(data.valid):,} validation, {len(data.test):,} test "
         f"rows; click rate {data.train.click_rate:.4f}.",
     ]
+    if config.costs:
+        parts.append("The front, on validation rows:\n" + front_table(read_json(run.front)))
     if data.warnings:
         parts.append("Warnings:\n" + "\n".join(f"- {text}" for text in data.warnings))
     seconds = run.stage_seconds()
