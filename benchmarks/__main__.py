@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import front, models, page, prepare, read, real_data, supernet
+from benchmarks import front, models, page, prepare, published, read, real_data, supernet
 from benchmarks.harness import command
 
 #: The figures of speed, in the order of docs/speed.md: what measures, and how many repeats.
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "read": read.main,
     "real-data": real_data.main,
     "front": front.main,
+    "published": published.main,
     **{name: command(name, *figure) for name, figure in FIGURES.items()},
     "all": lambda arguments: page.main(list(FIGURES), arguments),
 }

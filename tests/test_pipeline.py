@@ -28,11 +28,12 @@ from nasrec.pipeline.leaderboard import text_table
 from nasrec.pipeline.retrain import matching_hidden, random_architectures
 from nasrec.pipeline.trials import (
     TrialResult,
-    baseline_variants,
-    learning_rates,
     nasrec_variants,
+    rate_factors,
+    rate_variants,
     tuned,
 )
+from nasrec.serve import ModelSpec
 from nasrec.space import NASREC_SMALL
 from nasrec.train import Metrics, TrainConfig
 from tests.train.helpers import make_split
@@ -134,8 +135,8 @@ def test_the_sizes_fit_the_budget(minutes):
 
 
 def test_the_ladder_of_learning_rates():
-    assert learning_rates(1.0, 1) == [1.0]
-    assert learning_rates(1.0, 5) == [1.0, 0.5, 2.0, 0.25, 4.0]
+    assert rate_factors(1) == [1.0]
+    assert rate_factors(5) == [1.0, 0.5, 2.0, 0.25, 4.0]
 
 
 def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
@@ -147,7 +148,7 @@ def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
     three = [NASREC_SMALL.sample(np.random.default_rng(i)) for i in range(3)]
     for family, variants in (
         ("nasrec", nasrec_variants(inputs, options, config, three)),
-        ("mlp", baseline_variants("mlp", inputs, options, config, 3)),
+        ("mlp", rate_variants(ModelSpec("mlp", inputs, options), config, 3)),
     ):
         trained = []
 

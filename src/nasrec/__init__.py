@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from nasrec.data import prepare as prepare
     from nasrec.errors import NasrecError as NasrecError
     from nasrec.estimator import NASRecClassifier as NASRecClassifier
+    from nasrec.pipeline import Comparison as Comparison
     from nasrec.pipeline import Run as Run
+    from nasrec.pipeline import compare as compare
     from nasrec.pipeline import open_run as open_run
     from nasrec.pipeline import search as search
     from nasrec.pipeline import train as train
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 #: take seconds to load, which `nasrec --help` need not wait for.
 _PUBLIC = {
     "Architecture": "nasrec.space",
+    "Comparison": "nasrec.pipeline",
     "Model": "nasrec.serve",
     "NASRecClassifier": "nasrec.estimator",
     "NasrecError": "nasrec.errors",
@@ -52,6 +55,7 @@ _PUBLIC = {
     "Schema": "nasrec.data",
     "SearchConfig": "nasrec.config",
     "SearchSpace": "nasrec.space",
+    "compare": "nasrec.pipeline",
     "load": "nasrec.serve",
     "open_run": "nasrec.pipeline",
     "predict": "nasrec.serve",
@@ -64,6 +68,7 @@ _RENAMED = {"load": "load_model"}
 # Without NASRecClassifier: a star import must not need scikit-learn.
 __all__ = [
     "Architecture",
+    "Comparison",
     "Model",
     "NasrecError",
     "PreparedData",
@@ -71,6 +76,7 @@ __all__ = [
     "Schema",
     "SearchConfig",
     "SearchSpace",
+    "compare",
     "load",
     "open_run",
     "predict",

@@ -66,30 +66,38 @@ class Recipe(Settings):
 
     Attributes:
         name: in the names of trainings.
-        layer_norm: LayerNorm in every operator of a NASRecNet; None leaves it as it is.
-        embedding_dropout: None leaves it as it is.
-        dropout: None leaves it as it is.
-        embedding_l2: L2 on the embedding rows that a batch touches; None leaves it as it is.
+        layer_norm, batch_norm, embedding_std, embedding_dropout, dropout: fields of
+            `ModelOptions`; None leaves one as it is.
+        optimizer, learning_rate, embedding_rows, embedding_l2: fields of `TrainConfig`, likewise.
         rate: factor on the learning rate.
     """
 
     name: str = Field(min_length=1, pattern=r"^[a-z0-9-]+$")
     layer_norm: bool | None = None
+    batch_norm: bool | None = None
+    embedding_std: float | None = Field(default=None, gt=0)
     embedding_dropout: float | None = Field(default=None, ge=0, lt=1)
     dropout: float | None = Field(default=None, ge=0, lt=1)
+    optimizer: Literal["adagrad", "adam"] | None = None
+    learning_rate: float | None = Field(default=None, gt=0)
+    embedding_rows: Literal["touched", "all"] | None = None
     embedding_l2: float | None = Field(default=None, ge=0)
     rate: float = Field(default=1.0, gt=0)
 
     def model(self, options: ModelOptions) -> ModelOptions:
         """How its networks are made."""
         return dataclasses.replace(
-            options, **self._given("layer_norm", "embedding_dropout", "dropout")
+            options,
+            **self._given(
+                "layer_norm", "batch_norm", "embedding_std", "embedding_dropout", "dropout"
+            ),
         )
 
     def training(self, config: TrainConfig) -> TrainConfig:
         """How they are trained."""
-        rate = config.learning_rate * self.rate
-        return config.model_copy(update={"learning_rate": rate, **self._given("embedding_l2")})
+        rate = (self.learning_rate or config.learning_rate) * self.rate
+        given = self._given("optimizer", "embedding_rows", "embedding_l2")
+        return config.model_copy(update={"learning_rate": rate, **given})
 
     def _given(self, *names: str) -> dict[str, Any]:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
@@ -250,6 +258,7 @@ class SearchConfig(Settings):
         return dataclasses.replace(
             self.model,
             layer_norm=self.supernet_layer_norm,
+            batch_norm=False,  # its averages would be those of no subnet
             embedding_cap=self.supernet_embedding_cap,
         )
 

@@ -7,7 +7,8 @@ diverged, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
-from nasrec.cli import goals as _goals  # noqa: F401  its commands join the app
+from nasrec.cli import compare as _compare  # noqa: F401  its command joins the app
+from nasrec.cli import goals as _goals  # noqa: F401  its commands join too
 from nasrec.cli import models as _models  # noqa: F401  its command joins too
 from nasrec.cli import serving as _serving  # noqa: F401  so do its commands
 from nasrec.cli.data import data_app

@@ -19,7 +19,15 @@ from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import Scorer
 from nasrec.space import PathSampler
-from nasrec.train import LoopConfig, Optimizer, build_optimizer, evaluate, train_steps
+from nasrec.train import (
+    LoopConfig,
+    Optimizer,
+    TrainConfig,
+    build_optimizer,
+    evaluate,
+    train_steps,
+)
+from nasrec.train.loop import steps_per_epoch
 
 SHARES = {"supernet": 0.35, "search": 0.2, "retrain": 0.45}
 """Parts of the budget. Retraining decides what is taken home, and the supernet whether the right
@@ -90,15 +98,17 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
 
     models: list[nn.Module] = [NASRecNet(config.space.sample(rng), inputs, config.model)]
     models += [build_baseline(name, inputs, config.model) for name in config.baselines]
-    passes = []
-    rows_of_a_step = min(config.retrain.batch_size, len(data.train))
-    for model in models:
-        one = seconds_a_step(lambda _, m=model: m, data.train, config.retrain)  # type: ignore[misc]
-        began = time.perf_counter()
-        evaluate(model, data.valid)
-        looks = config.retrain.evaluations_per_epoch * (time.perf_counter() - began)
-        passes.append(one * len(data.train) / rows_of_a_step + looks)
+    passes = [epoch_seconds(model, config.retrain, data) for model in models]
     return Measured(batch / step, candidate_seconds, float(np.mean(passes)))
+
+
+def epoch_seconds(model: nn.Module, config: TrainConfig, data: PreparedData) -> float:
+    """Time of one pass over the training rows with its validations, from a few steps and one."""
+    one = seconds_a_step(lambda _: model, data.train, config)
+    began = time.perf_counter()
+    evaluate(model, data.valid)
+    looks = config.evaluations_per_epoch * (time.perf_counter() - began)
+    return one * steps_per_epoch(data.train, config) + looks
 
 
 def fit_to_budget(

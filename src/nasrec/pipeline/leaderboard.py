@@ -38,7 +38,7 @@ def leaderboard_stage(
     """
     if not run.leaderboard.is_file():
         rows = [_row(name, results, data) for name, results in families.items()]
-        rows.append(_base_rate(data))
+        rows.append(base_rate(data))
         rows.sort(key=lambda row: criterion.loss_of(row[f"valid_{criterion.field}"]))
         rows = finite(rows)
         trials = [_trial(result) for results in families.values() for result in results]
@@ -87,7 +87,8 @@ def _trial(result: TrialResult) -> dict[str, Any]:
     }
 
 
-def _base_rate(data: PreparedData) -> dict[str, Any]:
+def base_rate(data: PreparedData) -> dict[str, Any]:
+    """The row of a model that gives every row the training rows' click rate."""
     rate = data.train.click_rate
     logit = math.log(rate / (1 - rate))
     valid, test = (metrics_on(part, np.full(len(part), logit)) for part in (data.valid, data.test))

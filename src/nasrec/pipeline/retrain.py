@@ -19,11 +19,12 @@ from nasrec.pipeline.trials import (
     Trial,
     TrialResult,
     Variant,
-    baseline_variants,
     nasrec_variants,
+    rate_variants,
     run_trial,
     tuned,
 )
+from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.space.drawing import distinct
 
@@ -77,7 +78,7 @@ def retrain_stage(
         options = replace(options, hidden=matching_hidden(inputs, options, families[NASREC][0]))
     for name in config.baselines:
         families[name] = train(
-            name, baseline_variants(name, inputs, options, config.training, rates)
+            name, rate_variants(ModelSpec(name, inputs, options), config.training, rates)
         )
     if config.from_scratch_random:
         drawn = random_architectures(config, config.from_scratch_random)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nasrec.config import Recipe
-from nasrec.data import PreparedData
+from nasrec.data import PreparedData, Split
 from nasrec.errors import DivergenceError, RunError
 from nasrec.files import write_json, write_text, written_aside
 from nasrec.nn import count_dense_weights, count_weights
@@ -97,15 +97,25 @@ class TrialResult:
 
         For the one trial that its family has chosen: paired comparisons need them again.
         """
-        file = self.folder / TEST_LOGITS
-        if not file.is_file():
-            with written_aside(file) as aside, aside.open("wb") as content:
-                np.save(content, predict_logits(self.network(), data.test).numpy())
-        return read_logits(file, len(data.test))
+        return kept_logits(
+            self.folder, data, lambda: lambda split: predict_logits(self.network(), split).numpy()
+        )
 
     def test(self, data: PreparedData) -> Metrics:
         """Metrics on the test split; for the one trial that its family has chosen."""
         return metrics_on(data.test, self.test_logits(data))
+
+
+def kept_logits(
+    folder: Path, data: PreparedData, scorer: Callable[[], Callable[[Split], NDArray[np.float32]]]
+) -> NDArray[np.float32]:
+    """The test logits in a training's folder; predicted and kept there if there are none."""
+    file = folder / TEST_LOGITS
+    if not file.is_file():
+        logits = scorer()(data.test)
+        with written_aside(file) as aside, aside.open("wb") as content:
+            np.save(content, logits)
+    return read_logits(file, len(data.test))
 
 
 def read_logits(file: Path, rows: int) -> NDArray[np.float32]:
@@ -123,17 +133,28 @@ def read_logits(file: Path, rows: int) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", logits)
 
 
-Variant = tuple[ModelSpec, TrainConfig]
+class Variant(NamedTuple):
+    """One member of a family, to be trained by a recipe.
+
+    Attributes:
+        spec: the network.
+        config: its training, before the recipe.
+        rate: factor on the recipe's learning rate.
+    """
+
+    spec: ModelSpec
+    config: TrainConfig
+    rate: float = 1.0
 
 
-def learning_rates(default: float, count: int) -> list[float]:
-    """A ladder around the default: x1, x1/2, x2, x1/4, x4, ..."""
+def rate_factors(count: int) -> list[float]:
+    """A ladder of factors on the learning rate: 1, 1/2, 2, 1/4, 4, ..."""
     factors = [1.0]
     power = 1
     while len(factors) < count:
         factors += [2.0**-power, 2.0**power]
         power += 1
-    return [default * factor for factor in factors[:count]]
+    return factors[:count]
 
 
 def nasrec_variants(
@@ -141,19 +162,14 @@ def nasrec_variants(
 ) -> list[Variant]:
     """One variant for each architecture, all trained alike."""
     return [
-        (ModelSpec("nasrec", inputs, options, architecture), config)
+        Variant(ModelSpec("nasrec", inputs, options, architecture), config)
         for architecture in architectures
     ]
 
 
-def baseline_variants(
-    name: str, inputs: Inputs, options: ModelOptions, config: TrainConfig, count: int
-) -> list[Variant]:
-    """One variant of a hand-made model for each learning rate of the ladder."""
-    return [
-        (ModelSpec(name, inputs, options), config.model_copy(update={"learning_rate": rate}))
-        for rate in learning_rates(config.learning_rate, count)
-    ]
+def rate_variants(spec: ModelSpec, config: TrainConfig, count: int) -> list[Variant]:
+    """One variant of a network for each learning rate of the ladder."""
+    return [Variant(spec, config, rate) for rate in rate_factors(count)]
 
 
 def tuned(
@@ -169,10 +185,13 @@ def tuned(
     """
 
     def train(number: int, recipe: Recipe) -> TrialResult:
-        spec, config = variants[number]
+        spec, config, rate = variants[number]
         spec = replace(spec, options=recipe.model(spec.options))
-        name = f"{family}-{number + 1}-{recipe.name}"
-        return run(Trial(name, family, spec, recipe.training(config), seed))
+        config = recipe.training(config)
+        config = config.model_copy(update={"learning_rate": config.learning_rate * rate})
+        # A name is a folder: `published:criteo-full` is none everywhere.
+        name = f"{family.replace(':', '-')}-{number + 1}-{recipe.name}"
+        return run(Trial(name, family, spec, config, seed))
 
     first = [(train(0, recipe), recipe) for recipe in recipes]
     _, best = min(first, key=lambda pair: pair[0].order)
@@ -191,18 +210,22 @@ def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) ->
         _train(trial, data, folder, tell)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     content = read_json(result)
-    nan = float("nan")
-    measured = content["valid"].items()
-    valid: dict[str, Any] = {name: nan if value is None else value for name, value in measured}
     return TrialResult(
         trial,
         folder,
-        Metrics(**valid),
+        measured(content["valid"]),
         **{
             name: content[name]
             for name in ("weights", "embedding_weights", "madds", "steps", "seconds", "failed")
         },
     )
+
+
+def measured(content: dict[str, Any]) -> Metrics:
+    """Metrics from a result.json, where what is not a number is null."""
+    nan = float("nan")
+    known: dict[str, Any] = {n: nan if value is None else value for n, value in content.items()}
+    return Metrics(**known)
 
 
 def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> None:

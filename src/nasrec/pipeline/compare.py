@@ -1,0 +1,381 @@
+"""Models compared under equal treatment: the same data, as many trials, several seeds."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasrec.config import SearchConfig, model_options
+from nasrec.data import PreparedData, Schema
+from nasrec.errors import ConfigError, RunError
+from nasrec.files import finite, write_json, write_text
+from nasrec.nn import BASELINES
+from nasrec.pipeline.boosting import LIGHTGBM, require_lightgbm, settings_of
+from nasrec.pipeline.budget import epoch_seconds, measure
+from nasrec.pipeline.contest import Outcome, Setup, known_models, repeat, spec_of, title_of, tune
+from nasrec.pipeline.data import DataRequest, Source, data_stage, inputs_of
+from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.leaderboard import BASE_RATE, base_rate, text_table
+from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.protocol import Protocol, protocol_of
+from nasrec.pipeline.retrain import NASREC
+from nasrec.pipeline.workers import in_processes
+from nasrec.serve.bench import timed_calls
+from nasrec.serve.versions import environment
+from nasrec.train import Metrics, metrics_on
+from nasrec.train.paired import paired_difference, row_losses
+
+FORMAT = "nasrec-comparison/1"
+LATENCY_ROWS = (1, 1024)
+LATENCY_SECONDS = 0.3
+
+
+class Comparison:
+    """A finished comparison.
+
+    Attributes:
+        path: its folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        file = self.path / "comparison.json"
+        if not file.is_file():
+            raise RunError(
+                "there is no finished comparison",
+                where=str(self.path),
+                mend="give the command that started it again; it goes on where it stopped",
+            )
+        self._content = read_json(file)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each model, least mean test log loss first."""
+        return list(self._content["rows"])
+
+    @property
+    def table(self) -> str:
+        """The leaderboard as text."""
+        return (self.path / "comparison.txt").read_text(encoding="utf-8").rstrip("\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON types."""
+        return {"comparison": str(self.path), **self._content}
+
+
+def compare(
+    data: Source,
+    label: str | None = None,
+    out: str | Path = "comparison",
+    *,
+    models: Sequence[str] | None = None,
+    protocol: str = "leaderboard",
+    seeds: int = 3,
+    trials: int | None = None,
+    jobs: int | None = None,
+    embedding_dim: int | None = None,
+    valid: Source | None = None,
+    test: Source | None = None,
+    ignore: Sequence[str] = (),
+    schema: Schema | str | Path | None = None,
+    format: str | None = None,
+    config: SearchConfig | None = None,
+    reporter: Reporter | None = None,
+) -> Comparison:
+    """Train models as well as each other, several times, and tell how far apart they are.
+
+    A comparison that was stopped goes on when called again with the same arguments; with more
+    seeds or other models it keeps what it has.
+
+    Args:
+        data: a CSV, TSV or Parquet file, a data frame, or a folder that `prepare` has made.
+        label: the 0/1 column.
+        out: the comparison's folder; made, or gone on with.
+        models: names of hand-made models, `nasrec` for a searched network, `published:...`,
+            `lightgbm`; None is all hand-made ones and `nasrec`.
+        protocol: `leaderboard` or `paper`.
+        seeds: trainings of each model's chosen trial; the trials are those of the first.
+        trials: trainings that each model may choose from on validation; the protocol's if None.
+        jobs: trainings side by side, one thread each; as many as cores if None.
+        embedding_dim: the same width for all (16).
+        valid, test, ignore, schema, format: as in `nasrec.search`.
+        config: the seed and the sizes of the search for `nasrec`; its other settings are the
+            protocol's.
+        reporter: tells how it goes; on standard error by default.
+
+    Raises:
+        NasrecError: bad data, an unknown model or protocol, LightGBM not installed, a folder of
+            another comparison.
+
+    Example:
+        >>> found = nasrec.compare(
+        ...     "log.csv", label="click", out="comparison", models=["logreg", "fm"], seeds=2, jobs=1
+        ... )
+        >>> sorted(row["family"] for row in found.rows)
+        ['base rate', 'fm', 'logreg']
+    """
+    tell, rules = reporter or Reporter(), protocol_of(protocol)
+    names = known_models(tuple(models) if models is not None else (*BASELINES, NASREC))
+    count = rules.trials if trials is None else trials
+    if seeds < 1 or count < 1:
+        raise ConfigError(f"{seeds} seeds and {count} trials", mend="give at least one of each")
+    if LIGHTGBM in names:
+        require_lightgbm()
+        settings_of(count)
+    shared = _shared(rules, count, embedding_dim, config or SearchConfig())
+    request = DataRequest(data, label, valid, test, ignore, schema, format)
+    run = RunFolder(Path(out))
+    told = {
+        **request.describe(),
+        "comparison": {"protocol": rules.name, "trials": count},
+        "settings": shared.model_dump(mode="json"),
+    }
+    with run.claimed(told):
+        prepared = data_stage(run, request, shared.seed)
+        for warning in prepared.warnings:
+            tell.say(f"Warning: {warning}")
+        setup = Setup(prepared.path, run.path, shared, count)
+        jobs = jobs or os.cpu_count() or 1
+        _tell_time(setup, prepared, names, seeds, jobs, tell)
+        found = _trained(setup, names, seeds, jobs, tell)
+        rows = _rows(found, prepared, run)
+        write_json(
+            run.path / "comparison.json",
+            {
+                "format": FORMAT,
+                "protocol": rules.name,
+                "trials": count,
+                "seeds": seeds,
+                "data": {
+                    "fingerprint": prepared.fingerprint,
+                    **{s.name: len(s) for s in (prepared.train, prepared.valid, prepared.test)},
+                },
+                "environment": environment(),
+                "rows": rows,
+            },
+        )
+        write_text(run.path / "comparison.txt", comparison_text(rules.name, rows, seeds) + "\n")
+    return Comparison(out)
+
+
+def _shared(
+    rules: Protocol, trials: int, embedding_dim: int | None, config: SearchConfig
+) -> SearchConfig:
+    """The search's sizes with the protocol's way to train; the first recipes, if all are too many.
+
+    With more trials than recipes the search gives so many more architectures.
+    """
+    width = embedding_dim or config.model.embedding_dim
+    recipes = rules.recipes[:trials]
+    return config.replaced(
+        model=replace(rules.model, embedding_dim=width, heads=model_options(width).heads),
+        retrain=rules.training,
+        criterion="logloss",
+        costs=(),
+        recipes=recipes,
+        top_k=trials - len(recipes) + 1,
+        baselines=(),
+        from_scratch_random=0,
+    )
+
+
+def _tell_time(
+    setup: Setup,
+    data: PreparedData,
+    names: Sequence[str],
+    seeds: int,
+    jobs: int,
+    tell: Reporter,
+) -> None:
+    """Say how long it may take at most, from a few steps of each model on this machine."""
+    config, inputs, began = setup.config, inputs_of(data), time.perf_counter()
+    done = len(list(RunFolder(setup.out).retrain.glob("*/result.json")))
+    total = len(names) * (setup.trials + seeds - 1)
+    tell.say(
+        f"{len(names)} models, {setup.trials} trials each and {seeds} seeds: {total} trainings"
+        + (f", {done} of them finished" if done else "")
+    )
+    if done:
+        return
+    seconds = 0.0
+    for name in names:
+        if name == LIGHTGBM:
+            continue  # a few seconds to minutes, which no first step tells
+        if name == NASREC:
+            speeds = measure(config, data)
+            rows = config.supernet_rows or len(data.train) * config.supernet.epochs
+            seconds += rows / speeds.supernet_rows
+            seconds += config.planned_evaluations * speeds.candidate_seconds
+            one = speeds.retrain_seconds
+        else:
+            one = epoch_seconds(spec_of(name, config, inputs).build(), config.retrain, data)
+        seconds += one * config.retrain.epochs * (setup.trials + seeds - 1)
+    least = seconds / config.retrain.epochs * min(4, config.retrain.epochs)
+    tell.say(
+        f"Expected: {_duration(least / jobs)} to {_duration(seconds / jobs)} with {jobs} side by "
+        f"side, by how early validation stops the trainings (measured in "
+        f"{time.perf_counter() - began:.0f} s)"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _trained(
+    setup: Setup, names: Sequence[str], seeds: int, jobs: int, tell: Reporter
+) -> dict[str, list[list[Outcome]]]:
+    """For each family its trials, best first, and the chosen one with every seed.
+
+    NASRecNet goes first: its search is the longest task.
+    """
+    began = time.perf_counter()
+    ordered = sorted(names, key=lambda name: name != NASREC)
+    trials: dict[str, list[Outcome]] = {}
+    for i, outcomes in in_processes([(tune, (setup, name)) for name in ordered], jobs):
+        trials[ordered[i]] = outcomes
+        tell.say(
+            f"{title_of(ordered[i])} chose {outcomes[0].name}; {len(trials)} of {len(ordered)} "
+            f"models after {_duration(time.perf_counter() - began)}"
+        )
+    chosen = {name: trials[name][0] for name in names}
+    others = [
+        (name, setup.config.seed + i)
+        for i in range(1, seeds)
+        for name in names
+        if chosen[name].failed is None
+    ]
+    repeats: dict[str, list[Outcome]] = {name: [chosen[name]] for name in names}
+    tasks = [(repeat, (setup, chosen[name], seed)) for name, seed in others]
+    for i, outcome in in_processes(tasks, jobs):
+        repeats[others[i][0]].append(outcome)
+    for name in names:
+        repeats[name].sort(key=lambda outcome: outcome.seed)
+    return {name: [trials[name], repeats[name]] for name in names}
+
+
+def _rows(
+    found: dict[str, list[list[Outcome]]], data: PreparedData, run: RunFolder
+) -> list[dict[str, Any]]:
+    losses: dict[str, NDArray[np.float64]] = {}
+    rows = []
+    searching = run.stage_seconds().get("search", 0.0)
+    for family, (trials, repeats) in found.items():
+        good = [outcome for outcome in repeats if outcome.failed is None]
+        logits = [outcome.test_logits(data) for outcome in good]
+        if good:
+            losses[family] = np.stack([row_losses(x, data.test.labels) for x in logits])
+        tests = [metrics_on(data.test, x) for x in logits]
+        rows.append(
+            {
+                "name": title_of(family),
+                "family": family,
+                "seeds": len(good),
+                "failed": len(repeats) - len(good),
+                **_spread("valid", [outcome.valid for outcome in good]),
+                **_spread("test", tests),
+                "trial": trials[0].name,
+                "settings": trials[0].settings,
+                "trials": len(trials),
+                "weights": trials[0].weights,
+                "embedding_weights": trials[0].embedding_weights,
+                "madds": trials[0].madds,
+                "training_seconds": _mean([outcome.seconds for outcome in good]),
+                "tuning_seconds": sum(outcome.seconds for outcome in trials),
+                "search_seconds": searching if family == NASREC else 0.0,
+                "latency": _latency(good[0], data) if good else None,
+            }
+        )
+    rate = base_rate(data)
+    rows.append(
+        {
+            "name": BASE_RATE,
+            "family": BASE_RATE,
+            "seeds": 0,
+            **{key: rate[key] for key in ("valid_logloss", "test_logloss", "test_auc")},
+        }
+    )
+    rows.sort(key=lambda row: math.inf if (x := row["test_logloss"]) is None else x)
+    best = next((row["family"] for row in rows if row["family"] in losses), None)
+    for row in rows:
+        family = row["family"]
+        if family in losses and family != best:
+            difference = paired_difference(losses[family], losses[str(best)], data.test.weights)
+            row["difference"] = difference.to_dict()
+    return list(finite(rows))
+
+
+def _spread(split: str, metrics: Sequence[Metrics]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("logloss", "auc"):
+        values = [getattr(m, name) for m in metrics]
+        found[f"{split}_{name}"] = _mean(values)
+        found[f"{split}_{name}_sd"] = statistics.stdev(values) if len(values) > 1 else None
+    return found
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _latency(outcome: Outcome, data: PreparedData) -> dict[str, Any]:
+    """Milliseconds a call by number of rows, measured once, on test rows, with one thread."""
+    file = outcome.folder / "latency.json"
+    if not file.is_file():
+        score, found = outcome.scorer(), {}
+        for rows in LATENCY_ROWS:
+            batch = data.test.take(np.arange(rows) % len(data.test))
+            dense, sparse = batch.dense.numpy(), batch.sparse.numpy()
+            taken = timed_calls(partial(score, dense, sparse), LATENCY_SECONDS)
+            p50, p99 = np.quantile(taken, [0.5, 0.99]).tolist()
+            found[str(rows)] = {"p50": p50, "p99": p99}
+        write_json(file, found)
+    return read_json(file)
+
+
+def comparison_text(protocol: str, rows: Sequence[dict[str, Any]], seeds: int) -> str:
+    """The leaderboard as text."""
+    head = (
+        "model", "test loss", "sd", "to the best (95 %)", "test AUC", "sd", "weights",
+        "madds/row", "training", "1 row p50/p99", "1024 rows p50/p99",
+    )  # fmt: skip
+    body = [_cells(row) for row in rows]
+    return (
+        f"Protocol {protocol}, {seeds} seed{'s' if seeds > 1 else ''}. Figures of another protocol "
+        "may not be compared with these.\n\n" + text_table(head, body)
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    def number(key: str, digits: int = 5) -> str:
+        value = row.get(key)
+        return "" if value is None else f"{value:.{digits}f}"
+
+    d, latency = row.get("difference"), row.get("latency")
+    timed = [
+        f"{t['p50']:.2f}/{t['p99']:.2f} ms" if latency and (t := latency[str(n)]) else ""
+        for n in LATENCY_ROWS
+    ]
+    seconds = row.get("training_seconds")
+    return (
+        row["name"],
+        number("test_logloss"),
+        number("test_logloss_sd"),
+        f"{d['mean']:+.5f} ({d['low']:+.5f}, {d['high']:+.5f})" if d else "",
+        number("test_auc"),
+        number("test_auc_sd"),
+        f"{row['weights']:,}" if "weights" in row else "",
+        f"{row['madds']:,}" if row.get("madds") else "",
+        "" if seconds is None else f"{seconds:.0f} s",
+        *timed,
+    )

@@ -1,0 +1,248 @@
+"""One family of models in a comparison: its trials, and the repeats of the one it chooses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData
+from nasrec.errors import ConfigError
+from nasrec.nn import BASELINES, Inputs, NASRecNet
+from nasrec.pipeline import boosting
+from nasrec.pipeline.boosting import LIGHTGBM
+from nasrec.pipeline.candidates import search_stage
+from nasrec.pipeline.data import inputs_of
+from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.retrain import NASREC
+from nasrec.pipeline.supernet import supernet_stage
+from nasrec.pipeline.trials import (
+    Trial,
+    TrialResult,
+    Variant,
+    kept_logits,
+    measured,
+    nasrec_variants,
+    rate_variants,
+    run_trial,
+    tuned,
+)
+from nasrec.serve import ModelSpec
+from nasrec.space import PUBLISHED, published
+from nasrec.train import Metrics
+
+PUBLISHED_PREFIX = "published:"
+#: Everything that can take part.
+KNOWN = (NASREC, *BASELINES, LIGHTGBM, *(PUBLISHED_PREFIX + name for name in PUBLISHED))
+
+
+def known_models(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names without repeats; ConfigError, with the nearest, where one is of no model."""
+    for name in names:
+        if name not in KNOWN:
+            near = get_close_matches(name, KNOWN, n=3, cutoff=0.3) or KNOWN
+            raise ConfigError(f"unknown model {name!r}", mend=f"did you mean {', '.join(near)}?")
+    if not names:
+        raise ConfigError("there is no model to compare", mend="name some, or leave --models out")
+    return tuple(dict.fromkeys(names))
+
+
+def title_of(family: str) -> str:
+    """How tables call a family."""
+    if family.startswith(PUBLISHED_PREFIX):
+        return f"NASRecNet, {family.removeprefix(PUBLISHED_PREFIX)}"
+    titles = {NASREC: f"{NASRecNet.title}, searched", LIGHTGBM: boosting.TITLE}
+    return titles.get(family) or BASELINES[family].title
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all families of a comparison share; plain enough for another process.
+
+    Attributes:
+        data: the prepared folder.
+        out: the comparison's folder.
+        config: seed, search, training and recipes of every family.
+        trials: trainings of each family with the first seed.
+    """
+
+    data: Path
+    out: Path
+    config: SearchConfig
+    trials: int
+
+    @property
+    def ladder(self) -> int:
+        """Members of a family: the first is trained by every recipe, the others by the best."""
+        return self.trials - len(self.config.recipes) + 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished training.
+
+    Attributes:
+        family, name, seed: what was trained; `name` is its folder's.
+        folder: its files.
+        trial: a network and its training; None is LightGBM.
+        settings: how it was trained, as JSON types.
+        valid: metrics on validation.
+        weights, embedding_weights, madds, seconds, failed: as in `TrialResult`.
+    """
+
+    family: str
+    name: str
+    seed: int
+    folder: Path
+    trial: Trial | None
+    settings: dict[str, Any]
+    valid: Metrics
+    weights: int
+    embedding_weights: int
+    madds: int
+    seconds: float
+    failed: str | None
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """To sort by: validation log loss, ties by name; one that failed is last."""
+        loss = self.valid.logloss
+        return (loss if np.isfinite(loss) else np.inf, self.name)
+
+    def test_logits(self, data: PreparedData) -> NDArray[np.float32]:
+        """Logits of the test rows, kept in the folder once they are predicted."""
+        if self.trial is not None:
+            return _result_of(self).test_logits(data)
+        return kept_logits(self.folder, data, lambda: boosting.Boosted(self.folder).logits)
+
+    def scorer(self) -> Callable[[NDArray[Any], NDArray[Any]], Any]:
+        """What scores encoded rows, as a service would."""
+        if self.trial is None:
+            return boosting.Boosted(self.folder)
+        network = _result_of(self).network().eval()
+
+        def score(dense: NDArray[Any], sparse: NDArray[Any]) -> Any:
+            with torch.inference_mode():
+                return network(torch.from_numpy(dense), torch.from_numpy(sparse))
+
+        return score
+
+
+def _result_of(outcome: Outcome) -> TrialResult:
+    assert outcome.trial is not None
+    return TrialResult(
+        outcome.trial,
+        outcome.folder,
+        outcome.valid,
+        outcome.weights,
+        outcome.embedding_weights,
+        outcome.madds,
+        0,
+        outcome.seconds,
+        outcome.failed,
+    )
+
+
+def _outcome(folder: Path, trial: Trial | None) -> Outcome:
+    content = read_json(folder / "result.json")
+    return Outcome(
+        content["family"],
+        content["name"],
+        content["seed"],
+        folder,
+        trial,
+        content["config"],
+        measured(content["valid"]),
+        *(content[k] for k in ("weights", "embedding_weights", "madds", "seconds", "failed")),
+    )
+
+
+def tune(setup: Setup, family: str) -> list[Outcome]:
+    """All trials of a family with the first seed, best on validation first; each told as it ends.
+
+    What is finished is not repeated. The searched NASRecNet first searches; its supernet and the
+    scoring are not among the trials.
+    """
+    data, seed = PreparedData.open(setup.data), setup.config.seed
+    if family == LIGHTGBM:
+        found = [
+            _boost(setup, data, f"{LIGHTGBM}-{i}", settings, seed)
+            for i, settings in enumerate(boosting.settings_of(setup.trials), start=1)
+        ]
+        return sorted(found, key=lambda outcome: outcome.order)
+    results = tuned(
+        family,
+        _members(setup, data, family),
+        setup.config.recipes,
+        seed,
+        partial(_trained, setup, data),
+    )
+    return [_outcome(result.folder, result.trial) for result in results]
+
+
+def repeat(setup: Setup, chosen: Outcome, seed: int) -> Outcome:
+    """The chosen trial of a family, with another seed."""
+    data, name = PreparedData.open(setup.data), f"{chosen.name}-seed{seed}"
+    if chosen.trial is None:
+        return _boost(setup, data, name, chosen.settings, seed)
+    result = _trained(setup, data, replace(chosen.trial, name=name, seed=seed))
+    return _outcome(result.folder, result.trial)
+
+
+def _members(setup: Setup, data: PreparedData, family: str) -> list[Variant]:
+    config, inputs = setup.config, inputs_of(data)
+    if family == NASREC:
+        run, quiet = RunFolder(setup.out), Reporter(quiet=True)
+        began, fresh = time.perf_counter(), not (setup.out / "search" / "ranking.json").is_file()
+        best = search_stage(
+            run, data, config, lambda: supernet_stage(run, data, config, quiet), quiet
+        )
+        if fresh:
+            run.stage_done("search", time.perf_counter() - began)
+        return nasrec_variants(inputs, config.model, config.training, best)
+    return rate_variants(spec_of(family, config, inputs), config.training, setup.ladder)
+
+
+def spec_of(family: str, config: SearchConfig, inputs: Inputs) -> ModelSpec:
+    """The network of a family that needs no search."""
+    if not family.startswith(PUBLISHED_PREFIX):
+        return ModelSpec(family, inputs, config.model)
+    architecture = published(family.removeprefix(PUBLISHED_PREFIX))
+    return ModelSpec(NASREC, inputs, config.model, architecture)
+
+
+def _trained(setup: Setup, data: PreparedData, trial: Trial) -> TrialResult:
+    folder = RunFolder(setup.out).retrain / trial.name
+    fresh = not (folder / "result.json").is_file()
+    result = run_trial(trial, data, folder, Reporter(quiet=True))
+    if fresh:
+        _tell(trial.name, result.valid.logloss, result.seconds, result.failed)
+    return result
+
+
+def _boost(
+    setup: Setup, data: PreparedData, name: str, settings: dict[str, Any], seed: int
+) -> Outcome:
+    folder = RunFolder(setup.out).retrain / name
+    fresh = not (folder / "result.json").is_file()
+    if fresh:
+        boosting.train_lightgbm(name, settings, seed, data, folder)
+    outcome = _outcome(folder, None)
+    if fresh:
+        _tell(name, outcome.valid.logloss, outcome.seconds, None)
+    return outcome
+
+
+def _tell(name: str, loss: float, seconds: float, failed: str | None) -> None:
+    told = f"failed: {failed}" if failed else f"validation log loss {loss:.5f}"
+    Reporter().say(f"{name}: {told}, {seconds:.0f} s")
