@@ -24,11 +24,12 @@ help:
 demo: .venv/installed
 	$(BIN)/nasrec demo --out demo-run
 
+# Tensors in tests are small: a process on each core is faster than threads in one.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .
