@@ -4,12 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-slow browser lint bench clean
 
 help:
 	@echo "make demo       search, retrain and compare on a synthetic click log (about 5 minutes)"
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the slow tests: whole searches, killed and resumed"
+	@echo "make browser    Chromium for the tests of the report (Debian, as root)"
 	@echo "make lint       formatting, style and types"
 	@echo "make bench      every figure of speed, written to docs/speed.md"
 	@echo "make clean      remove the environment and the demo's run folder"
@@ -30,6 +31,12 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
+
+# The tests of the report in a browser are skipped where there is none.
+browser:
+	@command -v chromium && command -v chromedriver \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+			chromium chromium-driver >/dev/null; }
 
 lint: .venv/installed
 	$(BIN)/ruff check .

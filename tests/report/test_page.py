@@ -139,7 +139,7 @@ def test_how_sure_it_is(found, ends, said):
     found["differences"][family]["interval"] = list(ends)
     assert verdict(found) == said
     words = {"better": "larger than the choice of test rows explains",
-             "even": "do not tell the two apart", "worse": "is better on these data"}  # fmt: skip
+             "even": "do not tell the two apart", "worse": "This search has not paid"}  # fmt: skip
     text = Page(page(found)).text
     assert [word in text for word in words.values()].count(True) == 1
     assert words[said] in text

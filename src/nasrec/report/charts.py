@@ -231,13 +231,18 @@ def _meets(
     return any(a < x + v and x < a + w and b < y + u and y < b + h for x, y, v, u in others)
 
 
-def robust_limits(values: Sequence[float], share: float = 0.9) -> tuple[float, float]:
+def robust_limits(values: Sequence[float], keep: Sequence[float] = ()) -> tuple[float, float]:
     """Low and high end of a loss axis that the worst few values do not stretch.
 
-    From the least value to half the spread beyond the one that `share` of them do not exceed.
+    The high end is Tukey's fence with the least value for the lower quartile, so that the good end
+    keeps most of the room.
+
+    Args:
+        values: what is drawn.
+        keep: those of them that must be seen.
     """
     ordered = sorted(values)
-    low, usual = ordered[0], ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-    high = min(ordered[-1], usual + 0.5 * (usual - low))
+    low, usual = ordered[0], ordered[(3 * (len(ordered) - 1) + 3) // 4]
+    high = max([min(ordered[-1], usual + 1.5 * (usual - low)), *keep])
     room = 0.06 * (high - low) or 0.05 * abs(low) or 0.5
     return low - room, high + room

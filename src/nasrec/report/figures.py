@@ -72,6 +72,15 @@ def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
+def _staircase(
+    best: Sequence[tuple[float, float]], points: Sequence[tuple[float, float]], top: float
+) -> list[tuple[float, float]]:
+    """The front's line: down from above its first point, on to the costliest point there is."""
+    if not best:
+        return []
+    return [(best[0][0], top), *best, (max(x for x, _ in points), best[-1][1])]
+
+
 def _beyond(values: Sequence[float], high: float) -> str:
     left_out = [value for value in values if value > high]
     if not left_out:
@@ -132,7 +141,8 @@ def candidates_by_cost(found: Found) -> Figure | None:
         return None
     values = [e["logloss"] for e in scored]
     limits = robust_limits(values)
-    best = front((e["madds"], e["logloss"]) for e in scored)
+    costs = [(float(e["madds"]), e["logloss"]) for e in scored]
+    best = front(costs)
     return _figure(
         "candidates",
         "Supernet score of every candidate against its multiply-adds, with the Pareto front",
@@ -140,7 +150,7 @@ def candidates_by_cost(found: Found) -> Figure | None:
         Axis("validation log loss", limits=limits),
         [
             Series("each candidate", [(e["madds"], e["logloss"]) for e in scored], "quiet", "dots"),
-            Series("Pareto front", best, "front", "steps"),
+            Series("Pareto front", _staircase(best, costs, limits[1]), "front", "steps"),
             Series("", best, "front", "marks",
                    [f"{count(x)} multiply-adds: score {loss(y)}" for x, y in best]),
             _retrained(found, "madds"),
@@ -161,7 +171,7 @@ def trained_by_cost(found: Found) -> Figure | None:
     chosen = [t for t in there if t["trial"] in rows]
     others = [t for t in there if t["trial"] not in rows]
     values = [t["valid_logloss"] for t in there]
-    limits = robust_limits(values, share=1.0)
+    limits = robust_limits(values, [t["valid_logloss"] for t in chosen])
 
     def marks(name: str, look: Any, ours: bool) -> Series:
         some = [t for t in chosen if (t["family"] == "nasrec") == ours]
@@ -176,7 +186,8 @@ def trained_by_cost(found: Found) -> Figure | None:
             names,
         )  # fmt: skip
 
-    best = front((t["madds"], t["valid_logloss"]) for t in there)
+    costs = [(float(t["madds"]), t["valid_logloss"]) for t in there]
+    best = front(costs)
     return _figure(
         "trained",
         "Validation log loss of the models trained from scratch against their multiply-adds",
@@ -185,11 +196,12 @@ def trained_by_cost(found: Found) -> Figure | None:
         [
             Series("other trainings", [(t["madds"], t["valid_logloss"]) for t in others], "quiet",
                    "dots"),
-            Series("Pareto front", best, "front", "steps"),
+            Series("Pareto front", _staircase(best, costs, limits[1]), "front", "steps"),
             marks("hand-made or random, the best training of each", "theirs", ours=False),
             marks("NASRecNet that was chosen", "ours", ours=True),
         ],
-        "All were trained on the same rows by the same recipes, each family as often as any other.",
+        "All were trained on the same rows by the same recipes, each family as often as any other."
+        + _beyond(values, limits[1]),
         ("training", "multiply-adds a row", "weights", "validation log loss"),
         (
             (t["trial"], count(t["madds"]), count(t["weights"]), loss(t["valid_logloss"]))
@@ -231,15 +243,15 @@ def calibration(found: Found) -> Figure | None:
     if not bins:
         return None
     spans = [_binomial(b["clicked"], b["rows"]) for b in bins]
-    top = max([b["predicted"] for b in bins] + [high for _, high in spans])
-    limits = (0.0, min(1.0, 1.05 * top))
+    right = min(1.0, 1.08 * max(b["predicted"] for b in bins))
+    top = min(1.0, max(right, 1.02 * max(high for _, high in spans)))
     return _figure(
         "calibration",
         "Predicted and true click rate of the test rows, in bins of equally many rows",
-        Axis("predicted", text=percent_tick, limits=limits),
-        Axis("clicked", text=percent_tick, limits=limits),
+        Axis("predicted", text=percent_tick, limits=(0.0, right)),
+        Axis("clicked", text=percent_tick, limits=(0.0, top)),
         [
-            Series("perfect calibration", [(0, 0), (limits[1], limits[1])], "quiet", "line"),
+            Series("perfect calibration", [(0, 0), (right, right)], "quiet", "line"),
             Series("bins, with 95 % intervals", [(b["predicted"], b["clicked"]) for b in bins],
                    "ours", "marks",
                    [f"{count(b['rows'])} rows: predicted {percent(b['predicted'])}, clicked "

@@ -67,8 +67,13 @@ def _drawn(found: Mapping[str, Any]) -> Markup | None:
     raw = ("", "")
     if found["data"]:
         roles = [column["role"] for column in found["data"]["columns"]]
-        raw = tuple(f"{roles.count(role)} columns" for role in ("dense", "categorical"))  # type: ignore[assignment]
+        dense, sparse = (roles.count(role) for role in ("dense", "categorical"))
+        raw = _columns_of(dense), _columns_of(sparse)
     return drawing(Architecture.from_dict(found["architecture"]), raw, style=False)
+
+
+def _columns_of(number: int) -> str:
+    return f"{number} column{'' if number == 1 else 's'}"
 
 
 def _by_importance(found: Mapping[str, Any]) -> list[dict[str, Any]]:
