@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -11,27 +12,29 @@ from nasrec.data import PreparedData
 from nasrec.data.info import info
 from nasrec.errors import NasrecError, RunError
 from nasrec.files import finite
-from nasrec.nn import live_madds
 from nasrec.pipeline import evidence
 from nasrec.pipeline.correlation import kendall, spearman
-from nasrec.pipeline.data import inputs_of, run_data
+from nasrec.pipeline.data import run_data
 from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.front import read_front
 from nasrec.pipeline.leaderboard import BASE_RATE
 from nasrec.pipeline.retrain import NASREC, RANDOM
+from nasrec.search import COSTS
 from nasrec.search.journal import read_records
 from nasrec.serve import Model, load_model
 from nasrec.serve.bench import bench
 from nasrec.serve.versions import versions
-from nasrec.space import Architecture
+from nasrec.train import CRITERIA
 
 FORMAT = "nasrec-report/1"
 #: Rows a call whose latency is measured: one request, and what a ranker scores for one user.
 LATENCY_BATCHES = (1, 128)
 
 
-_OF_TRIALS = {"trial", "family", "digest", "valid_logloss", "weights", "madds", "failed"}
+_OF_TRIALS = {"trial", "family", "digest", "weights", "madds", "bytes", "failed"}
+_OF_TRIALS |= {f"valid_{criterion.field}" for criterion in CRITERIA.values()}
 _OF_ROWS = _OF_TRIALS | {"name", "embedding_weights", "trainings", "family_seconds", "test_rows"}
-_OF_ROWS |= {f"test_{name}" for name in ("logloss", "auc", "ece", "bias")}
+_OF_ROWS |= {f"test_{c.field}" for c in CRITERIA.values()} | {"test_ece", "test_bias"}
 
 
 class _Sources:
@@ -149,7 +152,9 @@ def _answer(sources: _Sources) -> dict[str, Any] | None:
         if row["family"] not in (NASREC, BASE_RATE, RANDOM) and row["test_logloss"] is not None
     ]
     # The one that is best on the test rows: the strictest to be measured by.
-    rival = min(others, key=lambda row: row["test_logloss"], default=None)
+    criterion = CRITERIA[config.criterion]
+    key = f"test_{criterion.field}"
+    rival = min(others, key=lambda row: criterion.loss_of(row[key]), default=None)
     base = next((row for row in board["rows"] if row["family"] == BASE_RATE), None)
     return {
         **winner,
@@ -158,7 +163,6 @@ def _answer(sources: _Sources) -> dict[str, Any] | None:
         "space": config.space.name,
         "top_k": config.top_k,
         "evaluations": config.planned_evaluations,
-        "bytes": 4 * (winner["weights"] + winner["embedding_weights"]),
         "model": str(sources.run.model),
     }
 
@@ -191,67 +195,66 @@ def _trials(sources: _Sources) -> list[dict[str, Any]] | None:
     found = [read_json(file) for file in results]
     return [
         {name: result.get(name) for name in _OF_TRIALS}
-        | {"trial": result["name"], "valid_logloss": result["valid"]["logloss"]}
+        | {"trial": result["name"], "bytes": 4 * (result["weights"] + result["embedding_weights"])}
+        | {f"valid_{name}": value for name, value in result["valid"].items()}
         for result in found
     ] or None
 
 
-def _search(sources: _Sources) -> list[dict[str, Any]] | None:
-    """Every evaluation in order: score, multiply-adds, and whether it was trained from scratch."""
-    records, data, config = sources.records, sources.data, sources.config
-    if not records or data is None or config is None:
+def _criterion(sources: _Sources) -> dict[str, Any] | None:
+    """What quality is in this run, and the costs that are shown beside it."""
+    if sources.config is None:
         return None
-    ranking = sources.run.search / "ranking.json"
-    known = read_json(ranking)["candidates"] if ranking.is_file() else ()
-    costs = {entry["digest"]: entry.get("costs") or {} for entry in known}
+    criterion = CRITERIA[sources.config.criterion]
+    costs = dict.fromkeys(("madds", *sources.config.costs))
+    return {**asdict(criterion), "costs": {name: COSTS[name] for name in costs}}
+
+
+def _search(sources: _Sources) -> list[dict[str, Any]] | None:
+    """Every evaluation in order: scores, costs, and the training from scratch that followed."""
     trials = {t["digest"]: t["trial"] for t in (sources.board or {"trials": ()})["trials"]}
-    inputs, found, counted = inputs_of(data), [], dict[str, int]()
-    for record in records:
-        digest = record["digest"]
-        if digest not in counted:
-            madds = costs.get(digest, {}).get("madds")
-            if madds is None:
-                architecture = Architecture.from_dict(record["architecture"])
-                madds = live_madds(architecture, inputs, config.model)
-            counted[digest] = int(madds)
-        found.append(
-            {
-                "evaluation": record["index"] + 1,
-                "digest": digest,
-                "logloss": record["score"]["logloss"],
-                "auc": record["score"]["auc"],
-                "madds": counted[digest],
-                "trial": trials.get(digest),
-            }
-        )
-    return found
+    return [
+        {
+            "evaluation": record["index"] + 1,
+            "digest": record["digest"],
+            "score": record["score"],
+            "costs": record["costs"],
+            "trial": trials.get(record["digest"]),
+        }
+        for record in sources.records or ()
+    ] or None
 
 
 def _ranks(sources: _Sources) -> dict[str, Any] | None:
-    """Supernet scores beside validation losses after training from scratch, and how alike."""
-    if sources.board is None or sources.records is None:
+    """Supernet scores beside validation results after training from scratch, and how alike."""
+    if sources.board is None or sources.records is None or sources.config is None:
         return None
-    scores = {r["digest"]: r["score"]["logloss"] for r in sources.records}
+    criterion = CRITERIA[sources.config.criterion]
+    scores = {r["digest"]: r["score"][criterion.field] for r in sources.records}
+    field = f"valid_{criterion.field}"
     # The first architecture is trained by every recipe and the others by the one that was best for
-    # it: the least loss of each is of the same recipe for all.
+    # it: the best training of each is by the same recipe for all.
     trained: dict[str, dict[str, Any]] = {}
-    for trial in sources.board["trials"]:
-        there = trial["family"] == NASREC and trial["valid_logloss"] is not None
-        if there and scores.get(trial["digest"]) is not None:
-            best = trained.setdefault(trial["digest"], trial)
-            if trial["valid_logloss"] < best["valid_logloss"]:
-                trained[trial["digest"]] = trial
+    for trial in sorted(sources.board["trials"], key=lambda t: criterion.loss_of(t[field])):
+        known = scores.get(trial["digest"]) is not None and trial[field] is not None
+        if trial["family"] == NASREC and known:
+            trained.setdefault(trial["digest"], trial)
     pairs = [
         {
             "trial": trial["trial"],
             "digest": digest,
             "supernet": scores[digest],
-            "retrained": trial["valid_logloss"],
+            "retrained": trial[field],
         }
         for digest, trial in trained.items()
     ]
     a, b = [p["supernet"] for p in pairs], [p["retrained"] for p in pairs]
     return {"pairs": pairs, "kendall": kendall(a, b), "spearman": spearman(a, b)}
+
+
+def _front(sources: _Sources) -> dict[str, Any] | None:
+    """The front of quality and costs, of a run whose trainings are done."""
+    return read_front(sources.run.path) if sources.run.front.is_file() else None
 
 
 def _data(sources: _Sources) -> dict[str, Any] | None:
@@ -315,7 +318,9 @@ PARTS: dict[str, Callable[[_Sources], Any]] = {
     "leaderboard": _leaderboard,
     "differences": _differences,
     "trials": _trials,
+    "criterion": _criterion,
     "search": _search,
+    "front": _front,
     "ranks": _ranks,
     "calibration": _calibration,
     "columns": _columns,

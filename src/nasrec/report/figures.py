@@ -59,8 +59,44 @@ def _short_name(trial: str) -> str:
     return "-".join(trial.split("-")[:2])
 
 
-def _scored(found: Found) -> list[dict[str, Any]]:
-    return [e for e in found["search"] or () if e["logloss"] is not None]
+class _Measure:
+    """The criterion of a run: how its values are read, compared and drawn."""
+
+    def __init__(self, found: Found) -> None:
+        criterion = found["criterion"]
+        self.field: str = criterion["field"]
+        self.title: str = criterion["title"]
+        self.sign = -1.0 if criterion["rises"] else 1.0
+        self.axis = f"validation {self.title}"
+        self.costs: dict[str, str] = criterion["costs"]
+
+    def scored(self, found: Found) -> list[dict[str, Any]]:
+        """The evaluations that have a score, with it as `value`."""
+        there = [{**e, "value": e["score"][self.field]} for e in found["search"] or ()]
+        return [e for e in there if e["value"] is not None]
+
+    def limits(self, values: Sequence[float], keep: Sequence[float] = ()) -> tuple[float, float]:
+        """The ends of an axis; the bad end does not follow the worst few values."""
+        losses, kept = [self.sign * v for v in values], [self.sign * v for v in keep]
+        low, high = sorted(self.sign * end for end in robust_limits(losses, kept))
+        return low, high
+
+    def worst(self, limits: tuple[float, float]) -> float:
+        """The bad end of an axis."""
+        return limits[1] if self.sign > 0 else limits[0]
+
+    def front(self, points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Points of cost and value that no other beats in both, by increasing cost."""
+        best = front((cost, self.sign * value) for cost, value in points)
+        return [(cost, self.sign * loss) for cost, loss in best]
+
+    def beyond(self, values: Sequence[float], limits: tuple[float, float]) -> str:
+        """A sentence on the values that an axis leaves out."""
+        out = [v for v in values if self.sign * v > self.sign * self.worst(limits)]
+        if not out:
+            return ""
+        worst = max(out, key=lambda value: self.sign * value)
+        return f" {len(out)} of {len(values)} are worse than the chart shows, down to {worst:.4f}."
 
 
 def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -73,156 +109,169 @@ def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _staircase(
-    best: Sequence[tuple[float, float]], points: Sequence[tuple[float, float]], top: float
+    best: Sequence[tuple[float, float]], points: Sequence[tuple[float, float]], worst: float
 ) -> list[tuple[float, float]]:
-    """The front's line: down from above its first point, on to the costliest point there is."""
-    if not best:
-        return []
-    return [(best[0][0], top), *best, (max(x for x, _ in points), best[-1][1])]
-
-
-def _beyond(values: Sequence[float], high: float) -> str:
-    left_out = [value for value in values if value > high]
-    if not left_out:
-        return ""
-    return (
-        f" {len(left_out)} of {len(values)} are worse than the chart shows, "
-        f"up to {max(left_out):.4f}."
-    )
+    """The front's line: from the bad end to its first point, on to the dearest point there is."""
+    return [(best[0][0], worst), *best, (max(x for x, _ in points), best[-1][1])]
 
 
 def search_over_time(found: Found) -> Figure | None:
     """Every evaluation and the best so far."""
-    scored = _scored(found)
+    if found["criterion"] is None:
+        return None
+    measure = _Measure(found)
+    scored = measure.scored(found)
     if not scored:
         return None
-    best, bests = math.inf, []
+    bests: list[dict[str, Any]] = []
     for e in scored:
-        if e["logloss"] < best:
-            best = e["logloss"]
+        if not bests or measure.sign * e["value"] < measure.sign * bests[-1]["value"]:
             bests.append(e)
-    values = [e["logloss"] for e in scored]
-    limits = robust_limits(values)
-    steps = [(e["evaluation"], e["logloss"]) for e in bests]
+    values = [e["value"] for e in scored]
+    limits = measure.limits(values)
+    steps = [(e["evaluation"], e["value"]) for e in bests]
     return _figure(
         "search",
         "Supernet score of every evaluation, and the best so far",
         Axis("evaluation", text=count, limits=(0, 1.02 * max(e["evaluation"] for e in scored))),
-        Axis("validation log loss", limits=limits),
+        Axis(measure.axis, limits=limits),
         [
-            Series("each candidate", [(e["evaluation"], e["logloss"]) for e in scored], "quiet",
+            Series("each candidate", [(e["evaluation"], e["value"]) for e in scored], "quiet",
                    "dots"),
-            Series("best so far", [*steps, (scored[-1]["evaluation"], best)], "ours", "steps"),
-            _retrained(found, "evaluation"),
+            Series("best so far", [*steps, (scored[-1]["evaluation"], bests[-1]["value"])], "ours",
+                   "steps"),
+            _retrained(scored, [e["evaluation"] for e in scored]),
         ],
         "Scores are those of the shared weights, with the last FC fine-tuned: good for comparing "
-        "candidates, not for judging the final model." + _beyond(values, limits[1]),
-        ("evaluation", "new best score", "multiply-adds"),
-        ((count(e["evaluation"]), loss(e["logloss"]), count(e["madds"])) for e in bests),
+        "candidates, not for judging the final model." + measure.beyond(values, limits),
+        ("evaluation", f"new best {measure.title}", *measure.costs.values()),
+        (
+            [count(e["evaluation"]), loss(e["value"])]
+            + [_cost(e["costs"], name) for name in measure.costs]
+            for e in bests
+        ),
     )  # fmt: skip
 
 
-def _retrained(found: Found, x: str) -> Series:
-    chosen = {e["digest"]: e for e in _scored(found) if e["trial"]}
+def _cost(costs: Mapping[str, float], name: str) -> str:
+    value = costs.get(name)
+    return f"{value:.3f}" if name == "latency" and value is not None else count(value)
+
+
+def _retrained(scored: Sequence[Mapping[str, Any]], xs: Sequence[float]) -> Series:
+    """Those that were trained from scratch after the search, each once."""
+    chosen = {e["digest"]: (e, x) for e, x in zip(scored, xs, strict=True) if e["trial"]}
     return Series(
         "trained from scratch afterwards",
-        [(e[x], e["logloss"]) for e in chosen.values()],
+        [(x, e["value"]) for e, x in chosen.values()],
         "ours",
         "marks",
-        [f"{e['trial']}: score {loss(e['logloss'])}, {count(e['madds'])} multiply-adds"
-         for e in chosen.values()],
-    )  # fmt: skip
+        [
+            f"{e['trial']}: score {loss(e['value'])}, {_cost(e['costs'], 'madds')} multiply-adds"
+            for e, _ in chosen.values()
+        ],
+    )
 
 
-def candidates_by_cost(found: Found) -> Figure | None:
-    """Scores of all candidates against their multiply-adds, with the Pareto front."""
-    scored = _scored(found)
+def candidates_by_cost(found: Found, cost: str) -> Figure | None:
+    """Scores of all candidates against one of their costs, with the Pareto front."""
+    measure = _Measure(found)
+    scored = [e for e in measure.scored(found) if e["costs"].get(cost)]
     if not scored:
         return None
-    values = [e["logloss"] for e in scored]
-    limits = robust_limits(values)
-    costs = [(float(e["madds"]), e["logloss"]) for e in scored]
-    best = front(costs)
+    values = [e["value"] for e in scored]
+    limits = measure.limits(values)
+    points = [(float(e["costs"][cost]), e["value"]) for e in scored]
+    best, title = measure.front(points), measure.costs[cost]
     return _figure(
-        "candidates",
-        "Supernet score of every candidate against its multiply-adds, with the Pareto front",
-        Axis("multiply-adds a row", log=True, text=short),
-        Axis("validation log loss", limits=limits),
+        f"candidates-{cost}",
+        f"Supernet score of every candidate against {title}, with the Pareto front",
+        Axis(title, log=True, text=short),
+        Axis(measure.axis, limits=limits),
         [
-            Series("each candidate", [(e["madds"], e["logloss"]) for e in scored], "quiet", "dots"),
-            Series("Pareto front", _staircase(best, costs, limits[1]), "front", "steps"),
+            Series("each candidate", points, "quiet", "dots"),
+            Series("Pareto front", _staircase(best, points, measure.worst(limits)), "front",
+                   "steps"),
             Series("", best, "front", "marks",
-                   [f"{count(x)} multiply-adds: score {loss(y)}" for x, y in best]),
-            _retrained(found, "madds"),
+                   [f"{title} {_cost({cost: x}, cost)}: score {loss(y)}" for x, y in best]),
+            _retrained(scored, [x for x, _ in points]),
         ],
-        "No candidate below and to the left of the front was found: each point on it is the best "
-        "at its cost." + _beyond(values, limits[1]),
-        ("multiply-adds a row", "best score at this cost or less"),
-        ((count(x), loss(y)) for x, y in best),
+        "No candidate beyond the front was found: each point on it is the best at its cost."
+        + measure.beyond(values, limits),
+        (title, f"best {measure.title} at this cost or less"),
+        ((_cost({cost: x}, cost), loss(y)) for x, y in best),
     )  # fmt: skip
 
 
-def trained_by_cost(found: Found) -> Figure | None:
-    """Validation loss of all that was trained from scratch against its multiply-adds."""
-    there = [t for t in found["trials"] or () if t["valid_logloss"] is not None and t["madds"]]
+def trained_by_cost(found: Found, cost: str) -> Figure | None:
+    """What was trained from scratch, on validation, against one of its costs."""
+    measure = _Measure(found)
+    key = f"valid_{measure.field}"
+    there = [t for t in found["trials"] or () if t[key] is not None and t.get(cost)]
     if not there:
         return None
     rows = {row["trial"]: row for row in found["leaderboard"] or ()}
     chosen = [t for t in there if t["trial"] in rows]
     others = [t for t in there if t["trial"] not in rows]
-    values = [t["valid_logloss"] for t in there]
-    limits = robust_limits(values, [t["valid_logloss"] for t in chosen])
+    values = [t[key] for t in there]
+    limits = measure.limits(values, [t[key] for t in chosen])
 
     def marks(name: str, look: Any, ours: bool) -> Series:
         some = [t for t in chosen if (t["family"] == "nasrec") == ours]
         names = [rows[t["trial"]]["name"] for t in some]
-        return Series(
-            name,
-            [(t["madds"], t["valid_logloss"]) for t in some],
-            look,
-            "marks",
-            [f"{n}: {loss(t['valid_logloss'])}, {count(t['madds'])} multiply-adds"
-             for n, t in zip(names, some, strict=True)],
-            names,
-        )  # fmt: skip
+        texts = [f"{n}: {loss(t[key])}, {_cost(t, cost)}" for n, t in zip(names, some, strict=True)]
+        return Series(name, [(t[cost], t[key]) for t in some], look, "marks", texts, names)
 
-    costs = [(float(t["madds"]), t["valid_logloss"]) for t in there]
-    best = front(costs)
+    points = [(float(t[cost]), t[key]) for t in there]
+    best, title = measure.front(points), measure.costs[cost]
     return _figure(
-        "trained",
-        "Validation log loss of the models trained from scratch against their multiply-adds",
-        Axis("multiply-adds a row", log=True, text=short),
-        Axis("validation log loss", limits=limits),
+        f"trained-{cost}",
+        f"Validation {measure.title} of what was trained from scratch against {title}",
+        Axis(title, log=True, text=short),
+        Axis(measure.axis, limits=limits),
         [
-            Series("other trainings", [(t["madds"], t["valid_logloss"]) for t in others], "quiet",
-                   "dots"),
-            Series("Pareto front", _staircase(best, costs, limits[1]), "front", "steps"),
+            Series("other trainings", [(t[cost], t[key]) for t in others], "quiet", "dots"),
+            Series("Pareto front", _staircase(best, points, measure.worst(limits)), "front",
+                   "steps"),
             marks("hand-made or random, the best training of each", "theirs", ours=False),
             marks("NASRecNet that was chosen", "ours", ours=True),
         ],
         "All were trained on the same rows by the same recipes, each family as often as any other."
-        + _beyond(values, limits[1]),
-        ("training", "multiply-adds a row", "weights", "validation log loss"),
+        + measure.beyond(values, limits),
+        ("training", title, "weights", f"validation {measure.title}"),
         (
-            (t["trial"], count(t["madds"]), count(t["weights"]), loss(t["valid_logloss"]))
-            for t in sorted(there, key=lambda t: t["valid_logloss"])
+            (t["trial"], _cost(t, cost), count(t["weights"]), loss(t[key]))
+            for t in sorted(there, key=lambda t: measure.sign * t[key])
         ),
     )  # fmt: skip
+
+
+def quality_and_cost(found: Found) -> list[Figure]:
+    """Charts of quality against each cost: trained models first, then candidates."""
+    if found["criterion"] is None:
+        return []
+    made = [
+        make(found, cost)
+        for make in (trained_by_cost, candidates_by_cost)
+        for cost in found["criterion"]["costs"]
+    ]
+    return [figure for figure in made if figure is not None]
 
 
 def supernet_against_retrained(found: Found) -> Figure | None:
     """Whether the supernet's order is that after training from scratch."""
     ranks = found["ranks"]
-    if not ranks or len(ranks["pairs"]) < 2:
+    if not ranks or len(ranks["pairs"]) < 2 or found["criterion"] is None:
         return None
+    title = _Measure(found).title
     pairs = ranks["pairs"]
     tau, rho, n = ranks["kendall"], ranks["spearman"], len(pairs)
     told = "not defined" if tau is None else f"{tau:.2f} (Spearman's rho {rho or 0:.2f})"
     few = "" if n >= ENOUGH_PAIRS else f" Of {n} that says little: --top-k trains more of them."
     return _figure(
         "ranks",
-        "Supernet score against validation log loss after training from scratch",
-        Axis("supernet score (validation log loss)"),
+        f"Validation {title} by the supernet, and after training from scratch",
+        Axis(f"supernet score ({title})"),
         Axis("trained from scratch"),
         [
             Series("", [(p["supernet"], p["retrained"]) for p in pairs], "ours", "marks",

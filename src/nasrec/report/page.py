@@ -23,23 +23,21 @@ def page(found: Mapping[str, Any]) -> str:
         found: as `nasrec.pipeline.findings.findings` gives it; parts that are None are told to be
             missing.
     """
-    made = {
-        figure.name: figure
-        for figure in (
-            figures.search_over_time(found),
-            figures.candidates_by_cost(found),
-            figures.trained_by_cost(found),
-            figures.supernet_against_retrained(found),
-            figures.calibration(found),
-        )
-        if figure is not None
-    }
+    by_cost = figures.quality_and_cost(found)
+    others = (
+        figures.search_over_time(found),
+        figures.supernet_against_retrained(found),
+        figures.calibration(found),
+    )
+    made = {figure.name: figure for figure in (*by_cost, *others) if figure is not None}
     columns = None if found["columns"] is None else _by_importance(found)
     told = [float(c["importance"]["logloss"]) for c in columns or () if c["importance"]]
     return _template().render(
         found=found,
         name=str(found["run"]).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1],
         figures=made,
+        by_cost=[figure.name for figure in by_cost],
+        points=_front_points(found),
         drawn=_drawn(found),
         columns=columns,
         largest=max([*told, 1e-12]),  # the full length of a bar
@@ -70,6 +68,12 @@ def _drawn(found: Mapping[str, Any]) -> Markup | None:
         dense, sparse = (roles.count(role) for role in ("dense", "categorical"))
         raw = _columns_of(dense), _columns_of(sparse)
     return drawing(Architecture.from_dict(found["architecture"]), raw, style=False)
+
+
+def _front_points(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of the front, by the search or among the trained, cheapest first."""
+    points = found["front"]["points"] if found["front"] and found["criterion"] else ()
+    return [point for point in points if point["front"] or point["trained_front"]]
 
 
 def _columns_of(number: int) -> str:

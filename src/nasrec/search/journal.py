@@ -172,10 +172,16 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     Only reads: another process may be writing. A last line without its end is left out.
 
     Raises:
-        RunError: a line that does not read, with its number.
+        RunError: not a journal, of another version, or a line that does not read.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines[1:]]
+        records = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
     except (OSError, ValueError) as error:
         raise RunError(f"the journal cannot be read: {error}", where=str(path)) from None
+    if records and (records[0].get("format"), records[0].get("version")) != (FORMAT, VERSION):
+        raise RunError(
+            f"not a {FORMAT} of version {VERSION}",
+            where=str(path),
+            mend="use the version of nasrec that made it",
+        )
+    return records[1:]
