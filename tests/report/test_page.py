@@ -136,7 +136,7 @@ def test_it_does_without_any_part(found, name):
 def test_how_sure_it_is(found, ends, said):
     found = copy.deepcopy(found)
     family = found["answer"]["rival"]["family"]
-    found["differences"][family]["interval"] = list(ends)
+    found["differences"][family] |= dict(zip(("low", "high"), ends, strict=True))
     assert verdict(found) == said
     words = {"better": "larger than the choice of test rows explains",
              "even": "do not tell the two apart", "worse": "This search has not paid"}  # fmt: skip
@@ -165,9 +165,8 @@ def test_what_it_tells_is_the_runs(finished, found):
         if row["family"] != "nasrec":
             difference = found["differences"][row["family"]]
             expected = winner["test_logloss"] - row["test_logloss"]
-            assert difference["logloss"] == pytest.approx(expected, abs=1e-6)
-            low, high = difference["interval"]
-            assert low <= difference["logloss"] <= high
+            assert difference["mean"] == pytest.approx(expected, abs=1e-6)
+            assert difference["low"] <= difference["mean"] <= difference["high"]
     lines = (finished / "run/search/journal.jsonl").read_text().splitlines()[1:]
     assert len(found["search"]) == len(lines) == 8
     assert sum(e["trial"] is not None for e in found["search"]) == 2

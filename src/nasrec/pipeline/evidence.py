@@ -18,7 +18,7 @@ from nasrec.serve import Model
 from nasrec.serve.calibration import sigmoid
 from nasrec.serve.drift import NOTABLE, split_rates, training_rates
 from nasrec.serve.explain import permutation_importance
-from nasrec.serve.interval import paired_difference
+from nasrec.train.paired import paired_difference, row_losses
 from nasrec.train.reliability import calibration_curve
 
 #: Most rows that are scored to measure importances, over all columns: some twenty seconds where a
@@ -30,14 +30,18 @@ def differences(
     run: RunFolder, data: PreparedData, rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """How much lower the chosen NASRecNet's test loss is than that of each other family."""
-    logits = {row["family"]: _logits(run, data, row) for row in rows}
-    ours = logits.pop(NASREC, None)
+    kept = {row["family"]: _logits(run, data, row) for row in rows}
+    losses = {
+        family: row_losses(logits, data.test.labels)[None]
+        for family, logits in kept.items()
+        if logits is not None
+    }
+    ours = losses.pop(NASREC, None)
     if ours is None or not len(data.test):
         return None
     return {
-        family: paired_difference(ours, theirs, data.test.labels)
-        for family, theirs in logits.items()
-        if theirs is not None
+        family: paired_difference(ours, theirs, data.test.weights).to_dict()
+        for family, theirs in losses.items()
     }
 
 

@@ -53,9 +53,9 @@ def verdict(found: Mapping[str, Any]) -> str | None:
     if not answer or not answer["rival"] or not differences:
         return None
     difference = differences.get(answer["rival"]["family"])
-    if difference is None or None in difference["interval"]:
+    if difference is None or difference["low"] is None:
         return None
-    low, high = difference["interval"]
+    low, high = difference["low"], difference["high"]
     return "better" if high < 0 else "worse" if low > 0 else "even"
 
 

@@ -68,41 +68,6 @@ def interval(
     return {"logloss": _ends(losses), "auc": _ends(areas)}
 
 
-def paired_difference(
-    logits: ArrayLike, others: ArrayLike, labels: ArrayLike, seed: int = 0
-) -> dict[str, Any]:
-    """How much lower the log loss of one model is than another's on the same rows.
-
-    Each row's two losses are subtracted first: what makes a row hard for both models cancels, so
-    the interval is far narrower than those of the two log losses. Rows are resampled (Poisson
-    bootstrap) in at most `GROUPS` groups of neighbours, which takes the same time for any number.
-
-    Args:
-        logits: of the first model, (rows,).
-        others: of the second, (rows,).
-        labels: 0 or 1, (rows,).
-        seed: of the resampling.
-
-    Returns:
-        `logloss`: loss of the first minus loss of the second; `interval`: its two ends; `level`.
-    """
-    x, z, y = (np.asarray(v, dtype=np.float64) for v in (logits, others, labels))
-    sign = np.where(y > 0.5, -1.0, 1.0)
-    differences = np.logaddexp(0.0, sign * x) - np.logaddexp(0.0, sign * z)
-    n = differences.size
-    if not n:
-        return {"logloss": float("nan"), "interval": [float("nan")] * 2, "level": LEVEL}
-    starts = np.unique(np.linspace(0, n, min(n, GROUPS) + 1).astype(np.int64))[:-1]
-    sums, counts = np.add.reduceat(differences, starts), np.diff([*starts, n])
-    rng = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        drawn = rng.poisson(1.0, size=len(starts))
-        total = drawn @ counts
-        means[i] = (drawn @ sums) / total if total else np.nan
-    return {"logloss": float(differences.mean()), "interval": _ends(means), "level": LEVEL}
-
-
 def _ends(values: NDArray[np.float64]) -> list[float]:
     there = values[~np.isnan(values)]
     if not there.size:
