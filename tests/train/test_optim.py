@@ -8,7 +8,7 @@ from torch import nn
 
 from nasrec.errors import ConfigError, RunError
 from nasrec.train import Adagrad, Adam, LoopConfig, Optimizer, clip_grad_norm, constant, cosine
-from nasrec.train.optim import learning_rate
+from nasrec.train.optim import distinct_rows, learning_rate
 
 BOTH = pytest.mark.parametrize("kind", [Adagrad, Adam])
 
@@ -84,6 +84,22 @@ def test_row_sparse_adam_equals_torch_sparse_adam() -> None:
         opt.step([("e", ours)], 0.1)
         twin.step()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("entries", [0, 1, 40, 400])
+def test_distinct_rows_are_those_of_coalesce(entries) -> None:
+    generator = torch.Generator().manual_seed(entries)
+    for size in (50, 20, 300):  # room left over from other tables does not matter
+        rows = torch.randint(0, size, (1, entries), generator=generator)
+        values = torch.randn(entries, 3, generator=generator, dtype=torch.float64)
+        grad = torch.sparse_coo_tensor(rows, values, (size, 3), check_invariants=True)
+        before = values.clone()
+        found = distinct_rows(grad)
+        assert len(found.indices()[0].unique()) == len(found.indices()[0])
+        assert found.indices().shape == grad.coalesce().indices().shape
+        torch.testing.assert_close(found.to_dense(), grad.to_dense())
+        assert torch.equal(values, before)
+        assert distinct_rows(found) is found
 
 
 def test_embedding_l2_decays_touched_rows_only() -> None:

@@ -9,11 +9,14 @@ the whole under gradients that are zero elsewhere.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,6 +27,53 @@ from nasrec.train.config import LoopConfig
 
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 ShapeOf = Callable[[str], Sequence[int]]
+
+
+class _Room(threading.local):
+    """A number for each row of the largest table a thread has seen; never cleared."""
+
+    slots = np.empty(0, dtype=np.int32)
+
+    def of(self, rows: int) -> NDArray[np.int32]:
+        """Room for so many rows, with anything in it."""
+        if len(self.slots) < rows:
+            self.slots = np.empty(rows, dtype=np.int32)  # memory is taken as rows are touched
+        return self.slots
+
+
+_room = _Room()
+
+
+def distinct_rows(grad: Tensor) -> Tensor:
+    """A sparse gradient with each row once: `Tensor.coalesce`, but in the order of the batch.
+
+    Without sorting, so several times faster: every entry writes its place to its row's slot and
+    reads which place has stayed there. The order is what torch does not expect of a coalesced
+    tensor: add no other to it.
+    """
+    if grad.is_coalesced() or grad.device.type != "cpu" or grad.sparse_dim() != 1:
+        return grad.coalesce()
+    indices, values = grad._indices(), grad._values()
+    rows = indices[0].numpy()
+    slots, places = _room.of(grad.shape[0]), np.arange(len(rows), dtype=np.int32)
+    slots[rows] = places
+    stayed = slots[rows]
+    first = stayed == places
+    if first.all():
+        total = values
+    else:
+        number = (np.cumsum(first) - 1)[stayed]
+        again = np.flatnonzero(~first)
+        total = values.index_select(0, torch.from_numpy(np.flatnonzero(first)))
+        total.index_add_(
+            0,
+            torch.from_numpy(number[again]),
+            values.index_select(0, torch.from_numpy(again)),
+        )
+        indices = torch.from_numpy(rows[first]).unsqueeze(0)
+    return torch.sparse_coo_tensor(
+        indices, total, grad.shape, is_coalesced=True, check_invariants=False
+    )
 
 
 def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> float:
@@ -39,7 +89,7 @@ def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> float
         if grad is None:
             continue
         if grad.is_sparse:
-            parameter.grad = grad = grad.coalesce()
+            parameter.grad = grad = distinct_rows(grad)
             grad = grad.values()
         values.append(grad)
     if not values:
@@ -97,7 +147,7 @@ class Optimizer:
                     grad = grad.add(parameter, alpha=decay)
                 self._dense(name, parameter, grad, state, lr)
                 continue
-            grad = grad.coalesce()  # nothing to do where the clipping has done it
+            grad = distinct_rows(grad)  # nothing to do where the clipping has done it
             rows, values = grad.indices()[0], grad.values()
             # Gather, the dense rule, scatter: 5 times faster than index_add_, and the arithmetic
             # is to the bit that of a dense gradient.
