@@ -10,6 +10,7 @@ import torch
 
 from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, NASRecNet, SharedWeights, build_baseline
+from nasrec.nn.dropout import dropout
 from nasrec.space import NASREC_FULL, Architecture
 from tests.nn.helpers import INPUTS, MULTI, draw, rows
 
@@ -65,3 +66,16 @@ def test_what_is_left_makes_up_for_what_is_dropped():
 def test_a_share_out_of_range_is_told(kind, value):
     with pytest.raises(ConfigError, match=kind):
         ModelOptions(**{kind: value})
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.3, 0.5, 0.999])
+def test_entries_are_dropped_alone_and_at_the_nearest_of_256_shares(share):
+    torch.manual_seed(0)
+    kept = torch.stack([dropout(torch.ones(1001), share, True) for _ in range(400)])
+    level = min(max(1, round(256 * share)), 255) / 256
+    assert (kept == 0).double().mean().item() == pytest.approx(level, abs=0.002)
+    assert kept.double().mean().item() == pytest.approx(1, abs=0.03)
+    gone = (kept[:, :16] == 0).double()  # entries whose numbers come from the same two draws
+    if 0.05 < share < 0.95:
+        apart = torch.corrcoef(gone.T) - torch.eye(16)
+        assert apart.abs().max() < 0.25

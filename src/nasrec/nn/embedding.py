@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasrec.nn.dropout import dropout
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Axis, Length, Maker
 
@@ -70,7 +71,7 @@ class EmbeddingTable(nn.Module):
         vectors = F.embedding(ids + self.starts, self.weight, sparse=True)
         if used is not None:
             vectors = self._pool(vectors, used)
-        return F.dropout(vectors, self.dropout, self.training)
+        return dropout(vectors, self.dropout, self.training)
 
     def _pool(self, vectors_BSE: Tensor, used_BS: Tensor) -> Tensor:
         """The mean of each column's used slots: (B, F, E)."""

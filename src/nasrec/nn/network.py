@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.nn.batch_norm import BatchNorm
+from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import (
@@ -144,7 +145,7 @@ class ChoiceBlock(nn.Module):
             return None
         if branch in self.norms:
             x = self.norms[branch](x)
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
     @property
     def madds(self) -> int:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.nn.baselines.layers import Baseline, Fields, Perceptron, weighted_sum
+from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
@@ -37,7 +38,7 @@ class InteractingLayer(nn.Module):
             for linear in (self.query, self.key, self.value)
         )
         mixed = F.scaled_dot_product_attention(q, k, v, scale=1.0).transpose(1, 2).flatten(2)
-        return F.dropout(F.relu(mixed + self.residual(x)), self.dropout, self.training)
+        return dropout(F.relu(mixed + self.residual(x)), self.dropout, self.training)
 
 
 class AutoInt(Baseline):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.nn.batch_norm import BatchNorm
+from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
@@ -73,7 +74,7 @@ class Perceptron(nn.Module):
             x = layer({"x": x})
             if i < self.hidden:
                 x = self.norms[i](x) if self.norms else x
-                x = F.dropout(F.relu(x), self.dropout, self.training)
+                x = dropout(F.relu(x), self.dropout, self.training)
         return x
 
 

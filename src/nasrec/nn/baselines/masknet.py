@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.nn.baselines.layers import Baseline, Fields, Perceptron, weighted_sum
+from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import LayerNorm, Linear
@@ -32,7 +33,7 @@ class MaskBlock(nn.Module):
 
     def forward(self, guide: Tensor, x: Tensor) -> Tensor:
         y = F.relu(self.norm(self.linear({"x": self.mask(guide) * x})))
-        return F.dropout(y, self.dropout, self.training)
+        return dropout(y, self.dropout, self.training)
 
 
 class MaskNet(Baseline):
