@@ -135,6 +135,11 @@ def test_groups_hold_variants_once():
     assert list(variants_named("strategies,warmup")) == [
         "paper", "single-single", "any-any", "no-warmup",
     ]  # fmt: skip
+    assert {name: v.epochs for name, v in variants_named("paper, warmup:3").items()} == {
+        "paper": 1, "paper:3": 3, "no-warmup:3": 3,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="no number of epochs"):
+        variants_named("paper:0")
 
 
 @pytest.mark.parametrize(

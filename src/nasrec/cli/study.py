@@ -39,7 +39,9 @@ def ranking(
     seeds: Annotated[int, typer.Option(help="Repeats of every training.")] = 2,
     variants: Annotated[
         str,
-        typer.Option(help="strategies, warmup, recipes, or names such as paper,any-any."),
+        typer.Option(
+            help="strategies, warmup, recipes, or names such as paper,any-any:4 (epochs)."
+        ),
     ] = "strategies",
     space: Annotated[
         str, typer.Option(help="full-study, small-study, another name, or a YAML file.")

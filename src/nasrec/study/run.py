@@ -42,7 +42,9 @@ def run_ranking(
     """
     tell, run = reporter or Reporter(), RunFolder(Path(out))
     chosen = variants_named(variants)
-    asked = {**request.describe(), "study": config.model_dump(mode="json")}
+    # What scores depend on stands in their journals: the ground truth serves any of them.
+    truth = config.model_dump(mode="json", exclude={"scoring"})
+    asked = {**request.describe(), "study": truth}
     with run.claimed(asked):
         whole = data_stage(run, request, config.seed)
         data = cut(whole, config)

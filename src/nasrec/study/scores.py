@@ -44,7 +44,7 @@ class Scores:
 
 def files_of(path: Path, config: StudyConfig, name: str, seed: int) -> dict[str, Path]:
     """The journals of one supernet, by scoring."""
-    folder = path / "scores" / f"{name}-seed-{seed}"
+    folder = path / "scores" / f"{name.replace(':', '-epochs-')}-seed-{seed}"
     return {scoring: folder / f"{scoring.replace(' ', '-')}.jsonl" for scoring in config.scorings}
 
 

@@ -25,13 +25,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def variants_named(names: str) -> dict[str, SupernetConfig]:
-    """The variants of a list such as `strategies,no-warmup`, in its order.
+    """The variants of a list such as `strategies,no-warmup:4`, in its order.
+
+    A number behind a colon is one of epochs, for all variants of a group.
 
     Raises:
         ConfigError: no such variant or group.
     """
     found: dict[str, SupernetConfig] = {}
-    for name in (part.strip() for part in names.split(",")):
+    for part in names.split(","):
+        name, _, epochs = part.strip().partition(":")
         if name not in SUPERNETS and name not in GROUPS:
             known = [*GROUPS, *SUPERNETS]
             near = get_close_matches(name, known, n=1)
@@ -41,6 +44,16 @@ def variants_named(names: str) -> dict[str, SupernetConfig]:
                 where="--variants",
                 mend=f"{mend}known: {', '.join(known)}",
             )
+        if epochs and not (epochs.isdecimal() and int(epochs)):
+            raise ConfigError(
+                f"{epochs!r} is no number of epochs",
+                where=f"--variants {part.strip()}",
+                mend=f"write {name}:4 for four epochs",
+            )
         for one in GROUPS.get(name, (name,)):
-            found[one] = SUPERNETS[one]
+            config = SUPERNETS[one]
+            if epochs:
+                found[f"{one}:{epochs}"] = config.model_copy(update={"epochs": int(epochs)})
+            else:
+                found[one] = config
     return found
