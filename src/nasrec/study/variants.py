@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import Any
 
 from nasrec.errors import ConfigError
 from nasrec.train import SUPERNET_RECIPES, SupernetConfig
 
 PAPER = SUPERNET_RECIPES["paper"]
 
+
+def _paper(**changes: Any) -> SupernetConfig:
+    """The paper's training with some settings changed."""
+    return PAPER.model_copy(update=changes)
+
+
 #: Trainings of shared weights, by name.
 SUPERNETS: dict[str, SupernetConfig] = SUPERNET_RECIPES | {
-    "single-single": PAPER.model_copy(update={"strategy": "single-single"}),
-    "any-any": PAPER.model_copy(update={"strategy": "any-any"}),
-    "no-warmup": PAPER.model_copy(update={"path_warmup_fraction": 0.0}),
+    "single-single": _paper(strategy="single-single"),
+    "any-any": _paper(strategy="any-any"),
+    "no-warmup": _paper(path_warmup_fraction=0.0),
+    "calm": _paper(head="calm"),
+    "calm-no-warmup": _paper(head="calm", path_warmup_fraction=0.0),
+    "slow": _paper(learning_rate=0.04),
+    "fast": _paper(learning_rate=0.36),
+    "small-batches": _paper(batch_size=128),
+    "sandwich": _paper(head="calm", path_warmup_fraction=0.0, sandwich=True),
 }
 
 #: Comparisons that belong together; each is measured against its first.
 GROUPS: dict[str, tuple[str, ...]] = {
     "strategies": ("paper", "single-single", "any-any"),
     "warmup": ("paper", "no-warmup"),
-    "recipes": tuple(SUPERNET_RECIPES),
-}
+    "recipes": (
+        "paper", "no-warmup", "calm", "calm-no-warmup", "slow", "fast", "small-batches", "sandwich",
+    ),
+}  # fmt: skip
 
 
 def variants_named(names: str) -> dict[str, SupernetConfig]:

@@ -105,10 +105,19 @@ class SupernetConfig(LoopConfig):
             `single-any` (one operator a branch, any connections).
         path_warmup_fraction: share of the steps in which the full supernet is trained with a
             probability falling from 1 to 0; one fifth (paper).
+        head: how the last FC is trained. `plain`: as all other weights (paper). `calm`: from zero,
+            with the log odds of the click rate as its bias, at a rate that falls with its width
+            (`nasrec.train.calm`).
+        sandwich: train three subnets on each mini-batch and sum their gradients: a sampled path at
+            its largest widths, which learns from the labels, the same path at its smallest and
+            another sample, which learn from the first one's probabilities (Yu et al., BigNAS,
+            ECCV 2020). A step costs about four times as much.
     """
 
     strategy: str = "single-any"
     path_warmup_fraction: float = Field(default=0.2, ge=0, le=1)
+    head: Literal["plain", "calm"] = "plain"
+    sandwich: bool = False
 
 
 #: Ways to train the shared weights, by name; `paper` is the paper's with the released code's sizes.

@@ -76,12 +76,21 @@ def steps_per_epoch(split: Split, config: LoopConfig) -> int:
     return batches
 
 
-def weighted_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Mean log loss of a batch, each row counted by its weight."""
+def weighted_loss(logits: Tensor, batch: Batch, targets: Tensor | None = None) -> Tensor:
+    """Mean log loss of a batch, each row counted by its weight.
+
+    `targets` are probabilities (B,) to learn instead of the labels.
+    """
+    targets = batch.labels if targets is None else targets
     if batch.weights is None:
-        return F.binary_cross_entropy_with_logits(logits, batch.labels)
-    losses = F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")
+        return F.binary_cross_entropy_with_logits(logits, targets)
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (losses * batch.weights).sum() / batch.weights.sum()
+
+
+def label_loss(network: nn.Module, batch: Batch) -> Tensor:
+    """What a step minimises if nothing else is asked for."""
+    return weighted_loss(network(batch.dense, batch.sparse), batch)
 
 
 def train_steps(
@@ -93,6 +102,7 @@ def train_steps(
     *,
     start: int = 0,
     rate: Callable[[], float] = lambda: 1.0,
+    loss_of: Callable[[nn.Module, Batch], Tensor] = label_loss,
 ) -> Iterator[Step]:
     """Train step by step.
 
@@ -105,6 +115,7 @@ def train_steps(
         seed: decides the order of the rows and every dropout mask.
         start: number of steps done before.
         rate: asked before each update for a factor on the scheduled learning rate.
+        loss_of: what a step minimises.
 
     Raises:
         DivergenceError: a loss or gradient norm is not finite. The weights are those before the
@@ -112,7 +123,7 @@ def train_steps(
     """
     callers_state = torch.get_rng_state()
     try:
-        yield from _steps(network_for, split, optimizer, config, seed, start, rate)
+        yield from _steps(network_for, split, optimizer, config, seed, start, rate, loss_of)
     finally:
         torch.set_rng_state(callers_state)
 
@@ -125,6 +136,7 @@ def _steps(
     seed: int,
     done: int,
     rate: Callable[[], float],
+    loss_of: Callable[[nn.Module, Batch], Tensor],
 ) -> Iterator[Step]:
     per_epoch = steps_per_epoch(split, config)
     total = per_epoch * config.epochs
@@ -142,7 +154,7 @@ def _steps(
             network = network_for(done)
             named = list(network.named_parameters())
             batch = to_device(batch, named[0][1].device)
-            loss = weighted_loss(network(batch.dense, batch.sparse), batch)
+            loss = loss_of(network, batch)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = math.nan
             if config.clip_norm is not None:

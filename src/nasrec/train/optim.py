@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +27,12 @@ from nasrec.train.config import LoopConfig
 
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 ShapeOf = Callable[[str], Sequence[int]]
+Factors = Callable[[Sequence[tuple[str, nn.Parameter]]], Mapping[str, float]]
+
+
+def no_factors(named: Sequence[tuple[str, nn.Parameter]]) -> Mapping[str, float]:
+    """All parameters have the same learning rate."""
+    return {}
 
 
 class _Room(threading.local):
@@ -112,6 +118,8 @@ class Optimizer:
             table.
         weight_decay: L2 on parameters with dense gradients.
         shape_of: gives a name's full shape, where parameters are slices of larger tensors.
+        factors: gives factors on the learning rate by name, from the parameters of a step; those
+            it does not name have 1.
     """
 
     slots: ClassVar[tuple[str, ...]]
@@ -125,17 +133,21 @@ class Optimizer:
         all_rows: bool = False,
         weight_decay: float = 0.0,
         shape_of: ShapeOf | None = None,
+        factors: Factors = no_factors,
     ) -> None:
         self.eps = self.default_eps if eps is None else eps
         self.embedding_l2, self.weight_decay = embedding_l2, weight_decay
         self.all_rows = all_rows
         self.shape_of = shape_of
+        self.factors = factors
         self.state: dict[str, dict[str, Tensor]] = {slot: {} for slot in self.slots}
 
     @torch.no_grad()
     def step(self, named_parameters: NamedParameters, lr: float) -> None:
         """Update every parameter that has a gradient; gradients are left as they are."""
-        for name, parameter in named_parameters:
+        named = list(named_parameters)
+        rates = {name: lr * factor for name, factor in self.factors(named).items()}
+        for name, parameter in named:
             grad = parameter.grad
             if grad is None:
                 continue
@@ -145,7 +157,7 @@ class Optimizer:
                 grad = grad.to_dense() if grad.is_sparse else grad
                 if decay:
                     grad = grad.add(parameter, alpha=decay)
-                self._dense(name, parameter, grad, state, lr)
+                self._dense(name, parameter, grad, state, rates.get(name, lr))
                 continue
             grad = distinct_rows(grad)  # nothing to do where the clipping has done it
             rows, values = grad.indices()[0], grad.values()
@@ -155,7 +167,7 @@ class Optimizer:
             if self.embedding_l2:
                 values = values.add(weight, alpha=self.embedding_l2)
             touched = [whole.index_select(0, rows) for whole in state]
-            self._sparse(name, weight, values, touched, lr)
+            self._sparse(name, weight, values, touched, rates.get(name, lr))
             parameter.index_copy_(0, rows, weight)
             for whole, part in zip(state, touched, strict=True):
                 whole.index_copy_(0, rows, part)
@@ -283,7 +295,9 @@ class Adam(Optimizer):
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adagrad": Adagrad, "adam": Adam}
 
 
-def build_optimizer(config: LoopConfig, shape_of: ShapeOf | None = None) -> Optimizer:
+def build_optimizer(
+    config: LoopConfig, shape_of: ShapeOf | None = None, factors: Factors = no_factors
+) -> Optimizer:
     """The optimiser a training's settings ask for."""
     return OPTIMIZERS[config.optimizer](
         eps=config.eps,
@@ -291,6 +305,7 @@ def build_optimizer(config: LoopConfig, shape_of: ShapeOf | None = None) -> Opti
         all_rows=config.embedding_rows == "all",
         weight_decay=config.weight_decay,
         shape_of=shape_of,
+        factors=factors,
     )
 
 

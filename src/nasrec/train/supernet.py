@@ -9,14 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from torch import nn
 
-from nasrec.nn import NASRecNet, SharedWeights
+from nasrec.nn import SharedWeights
 from nasrec.space import PathSampler
 from nasrec.space.sampling import Strategy
+from nasrec.train.calm import head_factors, start_at_base_rate
 from nasrec.train.checkpoint import Checkpoints
 from nasrec.train.config import SupernetConfig
-from nasrec.train.loop import PATH_STREAM, Pace, derive_seed, steps_per_epoch, train_steps
-from nasrec.train.optim import build_optimizer
+from nasrec.train.loop import (
+    PATH_STREAM,
+    Pace,
+    derive_seed,
+    label_loss,
+    steps_per_epoch,
+    train_steps,
+)
+from nasrec.train.optim import build_optimizer, no_factors
+from nasrec.train.sandwich import Sandwich, at_widths, sandwich_loss
 
 if TYPE_CHECKING:
     from nasrec.data import Split
@@ -80,7 +90,8 @@ def train_supernet(
         total_steps=total,
         warmup_fraction=config.path_warmup_fraction,
     )
-    optimizer = build_optimizer(config, shared.shape)
+    calm = config.head == "calm"
+    optimizer = build_optimizer(config, shared.shape, head_factors if calm else no_factors)
     history: list[dict[str, Any]] = []
     pace, done = Pace(), 0
 
@@ -102,6 +113,8 @@ def train_supernet(
             optimizer.load(last.path / "optimizer.safetensors")
             history, done, spent = last.state["history"], last.step, last.state["seconds"]
             pace = Pace(last.state["pace"])
+    if calm and not done:
+        start_at_base_rate(shared, train.click_rate)
 
     def seconds() -> float:
         return spent + time.perf_counter() - began
@@ -110,12 +123,19 @@ def train_supernet(
         shared.save(folder / "weights.safetensors")
         optimizer.save(folder / "optimizer.safetensors")
 
-    def network_for(step: int) -> NASRecNet:
+    def network_for(step: int) -> nn.Module:
         rng = np.random.default_rng(derive_seed(seed, PATH_STREAM, step))
-        return shared.subnet(sampler.sample(step, rng))
+        path = sampler.sample(step, rng)
+        if not config.sandwich:
+            return shared.subnet(path)
+        ends = [at_widths(shared.space, path, largest) for largest in (True, False)]
+        return Sandwich(shared, [*ends, sampler.sample(step, rng)])
 
     saved = time.perf_counter()
-    for step in train_steps(network_for, train, optimizer, config, seed, start=done):
+    loss_of = sandwich_loss if config.sandwich else label_loss
+    for step in train_steps(
+        network_for, train, optimizer, config, seed, start=done, loss_of=loss_of
+    ):
         done = step.done
         pace.add(step)
         if progress is not None:
