@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow browser lint bench clean
+.PHONY: help demo test test-slow browser lint bench docs tutorial pictures clean
 
 help:
 	@echo "make demo       search, retrain and compare on a synthetic click log (about 5 minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make browser    Chromium for the tests of the report (Debian, as root)"
 	@echo "make lint       formatting, style and types"
 	@echo "make bench      every figure of speed, written to docs/speed.md"
+	@echo "make docs       the documentation as a site, in docs/_build, its links checked"
 	@echo "make clean      remove the environment and the demo's run folder"
 
 .venv/installed: pyproject.toml constraints.txt
@@ -46,5 +47,17 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m benchmarks all --page docs/speed.md
 
+docs: .venv/installed
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	$(BIN)/python docs/_ext/links.py docs/_build
+	@echo "open docs/_build/index.html"
+
+# What the tutorial quotes, and the pictures, made again.
+tutorial: .venv/installed
+	$(BIN)/python -m tests.tutorial
+
+pictures: .venv/installed
+	$(BIN)/python docs/_ext/pictures.py
+
 clean:
-	rm -rf .venv demo-run
+	rm -rf .venv demo-run docs/_build

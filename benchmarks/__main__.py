@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import front, models, page, prepare, published, read, real_data, supernet
+from benchmarks import (
+    front,
+    full_size,
+    models,
+    page,
+    prepare,
+    published,
+    read,
+    real_data,
+    supernet,
+)
 from benchmarks.harness import command
 
 #: The figures of speed, in the order of docs/speed.md: what measures, and how many repeats.
@@ -24,6 +34,7 @@ BENCHMARKS = {
     "real-data": real_data.main,
     "front": front.main,
     "published": published.main,
+    "full-size": full_size.main,
     **{name: command(name, *figure) for name, figure in FIGURES.items()},
     "all": lambda arguments: page.main(list(FIGURES), arguments),
 }

@@ -134,7 +134,7 @@ def open_run(path: str | Path) -> Run:
 
 
 def search(
-    data: str | Path | pl.DataFrame,
+    data: str | Path | pl.DataFrame | PreparedData,
     label: str | None = None,
     out: str | Path = "run",
     *,
@@ -154,7 +154,7 @@ def search(
     same result.
 
     Args:
-        data: a CSV, TSV or Parquet file, a data frame, or a folder that `prepare` has made.
+        data: a CSV, TSV or Parquet file, a data frame, or what `prepare` has made (or its folder).
         label: the 0/1 column.
         out: the run folder; made, or gone on with if it is of the same search.
         valid: validation rows, where they come separately.
@@ -181,7 +181,8 @@ def search(
     """
     tell = reporter or Reporter()
     asked = (config or SearchConfig()).replaced(**settings)
-    request = DataRequest(data, label, valid, test, ignore, schema, format)
+    source = data.path if isinstance(data, PreparedData) else data
+    request = DataRequest(source, label, valid, test, ignore, schema, format)
     run = RunFolder(Path(out))
     described = request.describe()
     told = {**described, "settings": asked.model_dump(mode="json"), "budget": budget}

@@ -1,0 +1,40 @@
+"""How the site is built: `make docs` leaves it in docs/_build."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nasrec.nn  # noqa: F401  the operators declare themselves
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "nasrec"
+author = "the nasrec authors"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "commands"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "nasrec"
+html_show_copyright = False
+html_show_sphinx = False
+html_copy_source = False
+
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+smartquotes = False  # options begin with two hyphens
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+# Docstrings are read in editors more than here: one backtick is code in them.
+default_role = "code"
+
+nitpicky = True
+# Types of other libraries (the site links to no other site), and those of ours that the page
+# does not show.
+nitpick_ignore_regex = [("py:.*", r".*")]
