@@ -7,6 +7,7 @@ import sys
 from benchmarks import (
     front,
     full_size,
+    leaderboards,
     models,
     page,
     prepare,
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "front": front.main,
     "published": published.main,
     "full-size": full_size.main,
+    "leaderboards": leaderboards.main,
     **{name: command(name, *figure) for name, figure in FIGURES.items()},
     "all": lambda arguments: page.main(list(FIGURES), arguments),
 }

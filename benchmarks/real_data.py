@@ -66,6 +66,7 @@ LOGS = {
     ),
     "criteo_adkdd21": Log("criteo_adkdd21/train.csv", "click", ignore=("sale",)),
     "criteo_kaggle": Log("criteo_kaggle/train.txt", format="criteo"),
+    "avazu": Log("avazu/train.csv", format="avazu"),
 }
 
 

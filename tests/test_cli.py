@@ -78,7 +78,7 @@ def test_help_imports_nothing_heavy():
 
 COMMANDS = [
     ["search"], ["prepare"], ["train"], ["evaluate"], ["demo"], ["report"],
-    ["models"], ["front"], ["take"],
+    ["models"], ["compare"], ["front"], ["take"],
     ["arch", "show"], ["arch", "sample"], ["arch", "cost"], ["space", "count"],
 ]  # fmt: skip
 
@@ -172,7 +172,8 @@ def test_models():
     told = object_of("models")
     assert (told["dense"], told["sparse"]) == (13, 26)
     models = {m["name"]: m for m in told["models"]}
-    assert list(models) == [*BASELINES, *(f"published:{name}" for name in PUBLISHED)]
+    published = [f"published:{name}" for name in PUBLISHED]
+    assert list(models) == [*BASELINES, *published, "lightgbm"]
     assert (models["dcn-v2"]["title"], models["logreg"]["weights"]) == ("DCN-V2", 14)
     assert models["published:criteo-full"]["weights"] == 752_131
     width = 13 + 26 * 16

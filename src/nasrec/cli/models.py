@@ -20,14 +20,16 @@ def models(
 ) -> tuple[Any, str]:
     """List the models by name, with paper, weights and multiply-adds a row.
 
-    Those of `--model` and `--baselines` first, then the published NASRecNets, for `--arch`. Weights
-    are without embeddings; multiply-adds are those of matrix products.
+    Those of `--model` and `--baselines` first, then the published NASRecNets, for `--arch`, and
+    LightGBM, for `nasrec compare`. Weights are without embeddings; multiply-adds are those of
+    matrix products.
     """
     from dataclasses import asdict
 
     from nasrec.config import model_options
     from nasrec.nn import Inputs
     from nasrec.nn.catalogue import catalogue
+    from nasrec.pipeline import boosting
     from nasrec.pipeline.leaderboard import text_table
 
     options = model_options(embedding_dim or 16)
@@ -36,8 +38,13 @@ def models(
         "dense": dense,
         "sparse": sparse,
         "options": asdict(options),
-        "models": [asdict(model) for model in known],
+        "models": [
+            *(asdict(model) for model in known),
+            {"name": boosting.LIGHTGBM, "title": boosting.TITLE, "paper": boosting.PAPER}
+            | {"weights": None, "madds": None},  # as many trees as the data ask for
+        ],
     }
     head = ("name", "title", "paper", "weights", "madds/row")
     body = [(m.name, m.title, m.paper, f"{m.weights:,}", f"{m.madds:,}") for m in known]
+    body.append((boosting.LIGHTGBM, boosting.TITLE, boosting.PAPER, "", ""))
     return result, text_table(head, body, left=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ from nasrec.pipeline.protocol import Protocol, protocol_of
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.workers import in_processes
 from nasrec.serve.bench import timed_calls
-from nasrec.serve.versions import environment
+from nasrec.serve.versions import environment, usable_cores
 from nasrec.train import Metrics, metrics_on
 from nasrec.train.paired import paired_difference, row_losses
 
@@ -145,7 +144,7 @@ def compare(
         for warning in prepared.warnings:
             tell.say(f"Warning: {warning}")
         setup = Setup(prepared.path, run.path, shared, count)
-        jobs = jobs or os.cpu_count() or 1
+        jobs = jobs or usable_cores()
         _tell_time(setup, prepared, names, seeds, jobs, tell)
         found = _trained(setup, names, seeds, jobs, tell)
         rows = _rows(found, prepared, run)

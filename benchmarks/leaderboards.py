@@ -1,0 +1,124 @@
+"""`nasrec compare` on real click logs, as one page.
+
+    python -m benchmarks leaderboards --out runs/leaderboards --page docs/leaderboards.md
+
+Compares the hand-made models, LightGBM and a searched NASRecNet on each log under one protocol,
+and writes the page from the comparisons that are finished. One that was stopped goes on. Nothing
+is chosen for one log: the search sees 40,000 rows, scores 40 candidates of the space `plus` and
+keeps to 500,000 multiply-adds a row, as in `real-data`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.real_data import LOGS, MAX_MADDS, SEARCHED_ROWS, prepare_log
+
+
+def compare_log(
+    name: str, source: Path, out: Path, models: list[str] | None, seeds: int, **given: Any
+) -> None:
+    """One comparison; the split is that of seed 0."""
+    import nasrec
+    from nasrec.config import SearchConfig
+    from nasrec.data import PreparedData
+
+    data = prepare_log(name, source, out, 0)
+    rows = len(PreparedData.open(data).train)
+    config = SearchConfig(
+        space="plus",
+        supernet={"epochs": max(1, round(SEARCHED_ROWS / rows)), "path_warmup_fraction": 0.1},
+        supernet_rows=SEARCHED_ROWS if rows > SEARCHED_ROWS else None,
+        scoring={"finetune_steps": 100, "finetune_rows": 2048, "valid_rows": 2048},
+        max_madds=MAX_MADDS,
+    ).with_evaluations(40)
+    nasrec.compare(
+        data, out=out / f"{name}-{given['protocol']}", models=models, seeds=seeds, config=config,
+        **given,
+    )  # fmt: skip
+
+
+def main(arguments: list[str]) -> None:
+    """Entry of `python -m benchmarks leaderboards`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks leaderboards", description=__doc__)
+    default = os.environ.get("NASREC_DATA", "../shared/data")
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the logs")
+    parser.add_argument("--out", type=Path, default=Path("runs/leaderboards"))
+    parser.add_argument("--logs", default=",".join(LOGS), help="which logs, by commas; none")
+    parser.add_argument("--models", help="which models, by commas; all if left out")
+    parser.add_argument("--protocol", default="leaderboard")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int)
+    parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
+    parser.add_argument("--page", type=Path, help="write the tables to this Markdown file")
+    options = parser.parse_args(arguments)
+    models = options.models.split(",") if options.models else None
+    for name in options.logs.split(",") if options.logs != "none" else ():
+        compare_log(
+            name, options.data, options.out, models, options.seeds,
+            protocol=options.protocol, trials=options.trials, jobs=options.jobs,
+        )  # fmt: skip
+    text = page(options.out)
+    print(text)
+    if options.page:
+        options.page.write_text(text, encoding="utf-8")
+
+
+def page(out: Path) -> str:
+    """All finished comparisons as Markdown."""
+    from nasrec.pipeline import Comparison
+
+    lines = [
+        "# Models under equal treatment on real click logs",
+        "",
+        "Made by `python -m benchmarks leaderboards --page docs/leaderboards.md` from `nasrec",
+        "compare` ([compare.md](compare.md)); nothing here is typed by hand. ± is the standard",
+        "deviation over seeds; the interval is that of the difference to the best, over test rows",
+        "and seeds. NASRecNet is searched on the log itself, far more briefly than in the paper:",
+        "its supernet sees 40,000 rows and 40 candidates are scored. The machine had other work,",
+        "so times are upper bounds.",
+    ]
+    for file in sorted(out.glob("*/comparison.json")):
+        found = Comparison(file.parent).to_dict()
+        name = file.parent.name.removesuffix(f"-{found['protocol']}")
+        data, machine = found["data"], found["environment"]
+        lines += [
+            "",
+            f"## {name}, protocol {found['protocol']}, {found['seeds']} seeds, "
+            f"{found['trials']} trials",
+            "",
+            f"{data['train']:,} train, {data['valid']:,} validation, {data['test']:,} test rows. "
+            f"Machine: {machine['processor']}, {machine['cores']} cores.",
+            "",
+            "| model | test log loss | test AUC | difference to the best, 95 % | chosen trial "
+            "| weights | multiply-adds a row | one training | 1 row, 1024 rows, p50 (p99) |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            *(line(row) for row in found["rows"]),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def line(row: dict[str, Any]) -> str:
+    """One model's row of the table."""
+
+    def spread(key: str) -> str:
+        value, sd = row.get(key), row.get(f"{key}_sd")
+        return "failed" if value is None else f"{value:.4f}" + (f" ± {sd:.4f}" if sd else "")
+
+    d, latency = row.get("difference"), row.get("latency")
+    cells = [row["name"], spread("test_logloss"), spread("test_auc")]
+    cells.append(f"{d['mean']:+.4f} ({d['low']:+.4f}, {d['high']:+.4f})" if d else "")
+    if "trial" not in row:
+        return f"| {' | '.join([*cells, *[''] * 5])} |"
+    seconds = row["training_seconds"]
+    cells += [
+        row["trial"],
+        f"{row['weights']:,}",
+        f"{row['madds']:,}",
+        "" if seconds is None else f"{seconds:.0f} s",
+        ", ".join(f"{t['p50']:.2f} ({t['p99']:.2f}) ms" for t in (latency or {}).values()),
+    ]
+    return f"| {' | '.join(cells)} |"
