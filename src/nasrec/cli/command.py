@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -141,3 +141,24 @@ RESUME = "Stopped. Give the same command again to go on where it was."
 def number(value: float | None) -> str:
     """Five digits, or that it is not defined."""
     return "not defined" if value is None or not math.isfinite(value) else f"{value:.5f}"
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a model scores, a line for each split; intervals are of 95 %."""
+    from nasrec.pipeline.leaderboard import text_table
+
+    head = ("rows", "number", "log loss", "95 %", "AUC", "95 %", "calibration error", "bias")
+    body = []
+    for split, found in metrics.items():
+        ends = found.get("interval", {})
+        cells = [
+            cell
+            for name in ("logloss", "auc")
+            for cell in (
+                number(found[name]),
+                " to ".join(number(end) for end in ends[name]) if name in ends else "",
+            )
+        ]
+        told = [*cells, number(found["ece"]), number(found["bias"])]
+        body.append((split, f"{found['rows']:,}", *told))
+    return text_table(head, body)

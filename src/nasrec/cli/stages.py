@@ -24,6 +24,7 @@ from nasrec.cli.command import (
     Valid,
     command,
     count,
+    metrics_table,
     number,
     reporting,
     use,
@@ -381,8 +382,8 @@ def train(
         for name in ("logloss", "auc")
     }
     result = {"model": str(out), "name": trained.spec.model, **found}
-    text = "\n".join(f"{name:<14} {number(value)}" for name, value in found.items())
-    return result, f"{text}\nThe model is in {out}\nNext: nasrec evaluate {out} NEW-ROWS.csv"
+    text = metrics_table(trained.metrics)
+    return result, f"{text}\n\nThe model is in {out}\nNext: nasrec evaluate {out} NEW-ROWS.csv"
 
 
 @app.command(epilog="Example: nasrec evaluate run/model new-rows.csv")

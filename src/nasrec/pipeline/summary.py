@@ -7,6 +7,7 @@ from typing import Any
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
+from nasrec.pipeline.evidence import differences
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.front import front_table
 from nasrec.pipeline.leaderboard import BASE_RATE, table
@@ -32,7 +33,7 @@ def summary_text(
     parts = [
         f"NASRecNet on the test rows ({winner['test_rows']:,}): "
         f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
-        _comparison(winner, others, CRITERIA[config.criterion]),
+        _comparison(winner, others, CRITERIA[config.criterion], differences(run, data, rows)),
         f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
         f"scratch of {chosen} of {config.planned_evaluations} architectures that were scored, of "
         f"space {config.space.name!r}. "
@@ -68,7 +69,10 @@ def summary_text(
 
 
 def _comparison(
-    winner: Mapping[str, Any], others: Sequence[Mapping[str, Any]], criterion: Criterion
+    winner: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]],
+    criterion: Criterion,
+    known: Mapping[str, Mapping[str, float]] | None,
 ) -> str:
     field, better = f"test_{criterion.field}", "more" if criterion.rises else "less"
     measured = [row for row in others if row[field] is not None]
@@ -76,16 +80,27 @@ def _comparison(
         return "No hand-made model was trained beside it."
     best = min(measured, key=lambda row: criterion.loss_of(row[field]))
     gain = criterion.loss_of(best[field]) - criterion.loss_of(winner[field])
+    sure = _sure(best["name"], (known or {}).get(best["family"]))
     if gain > 0:
         return (
             f"That is {gain:.5f} {better} {criterion.title} than the best hand-made model, "
-            f"{best['name']}."
+            f"{best['name']}.{sure}"
         )
     return (
         f"The best hand-made model, {best['name']}, has {-gain:.5f} {better} {criterion.title}: "
         "on these data "
-        "the search has not paid. A longer one may (--budget, --epochs, --top-k)."
+        f"the search has not paid. A longer one may (--budget, --epochs, --top-k).{sure}"
     )
+
+
+def _sure(name: str, difference: Mapping[str, float] | None) -> str:
+    """Whether other test rows of the same kind could turn the order round."""
+    if difference is None:
+        return ""
+    low, high = difference["low"], difference["high"]
+    told = f" Log loss minus that of {name}, 95 % interval: {low:+.5f} to {high:+.5f}"
+    even = "; zero is in it: these rows do not tell the two apart" if low <= 0 <= high else ""
+    return f"{told}{even}."
 
 
 def _said(value: float | None) -> str:

@@ -96,7 +96,9 @@ class _Measure:
         if not out:
             return ""
         worst = max(out, key=lambda value: self.sign * value)
-        return f" {len(out)} of {len(values)} are worse than the chart shows, down to {worst:.4f}."
+        return (
+            f" {len(out)} of {len(values)} are worse than the chart shows, the worst {worst:.4g}."
+        )
 
 
 def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
