@@ -14,6 +14,9 @@ from nasrec.data.layout import Batch, Layout, Records, joined
 from nasrec.data.shuffle import BLOCK, BUFFER, BlockShuffle
 from nasrec.errors import ConfigError, DataError
 
+PORTION = 1 << 13
+"""Rows that are made tensors at a time, if batches are smaller; they lie in a cache of 2 MB."""
+
 
 class Split:
     """One part of a data set; `len()` is its number of rows. Made here, of arrays in memory.
@@ -105,13 +108,24 @@ class Split:
 
     def take(self, indices: NDArray[np.integer[Any]]) -> Batch:
         """The rows with these numbers, in this order, repeats allowed."""
-        indices = np.asarray(indices)
-        found = np.empty(len(indices), dtype=self.layout.dtype)
-        shard = np.searchsorted(self._begins, indices, side="right") - 1
-        for i in np.unique(shard).tolist():
-            here = shard == i
-            found[here] = self._shards[i][indices[here] - self._begins[i]]
-        return self.layout.batch(found)
+        numbers, places = np.unique(indices, return_inverse=True)
+        if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < len(self):
+            raise IndexError(f"rows {numbers[0]} to {numbers[-1]} of {len(self)}")
+        return self.layout.batch(self.gathered(numbers)[places])
+
+    def gathered(
+        self, numbers: NDArray[np.integer[Any]], room: Records | None = None
+    ) -> Records:
+        """The rows with these rising numbers, as records; in the front of `room` if they fit."""
+        if room is None or len(room) < len(numbers):
+            room = np.empty(len(numbers), dtype=self.layout.dtype)
+        cuts = np.searchsorted(numbers, self._begins).tolist()
+        for shard, begin, low, high in zip(
+            self._shards, self._begins, cuts, cuts[1:], strict=False
+        ):
+            if low < high:
+                shard.take(numbers[low:high] - begin, out=room[low:high], mode="clip")
+        return room[: len(numbers)]
 
     @cached_property
     def dense(self) -> NDArray[np.float32]:
@@ -122,7 +136,7 @@ class Split:
     def sparse(self) -> NDArray[np.int32]:
         """(n, slots) all ids, copied into memory; -1 in slots without value."""
         parts = [
-            self.layout.sparse(self.records(start, start + BUFFER)).astype(np.int32)
+            self.layout.sparse(self.records(start, start + BUFFER))
             for start in range(0, max(1, len(self)), BUFFER)
         ]
         return np.concatenate(parts)
@@ -183,50 +197,56 @@ class Split:
         if not 0 <= rank < ranks:
             raise ConfigError(f"rank {rank} of {ranks}", mend="ranks count from 0")
         count = self.n_batches(batch_size, drop_last, ranks)
-        order = None
+        read = self._copied
         if shuffle_seed is not None:
-            order = _Shuffled(self, BlockShuffle(len(self), shuffle_seed, block, buffer))
-        for i in range(start, count):
-            low = i * batch_size * ranks
-            size = min(batch_size * ranks, len(self) - low)
-            first, end = low + size * rank // ranks, low + size * (rank + 1) // ranks
-            yield self.rows(first, end) if order is None else order.rows(first, end)
+            read = _Shuffled(self, BlockShuffle(len(self), shuffle_seed, block, buffer)).read
+        together = max(1, PORTION // batch_size)
+        room = np.empty(together * batch_size, self.layout.dtype)
+        for begin in range(start, count, together):
+            sizes: list[int] = []
+            for i in range(begin, min(begin + together, count)):
+                low = i * batch_size * ranks
+                size = min(batch_size * ranks, len(self) - low)
+                first, end = low + size * rank // ranks, low + size * (rank + 1) // ranks
+                at = sum(sizes)
+                read(first, room[at : at + end - first])
+                sizes.append(end - first)
+            yield from self.layout.batch(room[: sum(sizes)]).split(sizes)
+
+    def _copied(self, first: int, out: Records) -> None:
+        """Copy the rows from `first` on into `out`."""
+        joined([self.records(first, first + len(out))], out)
 
 
 class _Shuffled:
-    """The rows of a split in shuffled order, a buffer of them in memory."""
+    """The rows of a split in shuffled order."""
 
     def __init__(self, split: Split, shuffle: BlockShuffle) -> None:
         self.split, self.shuffle = split, shuffle
-        self.buffer, self.records = -1, np.empty(0, split.layout.dtype)
-        self.order = np.empty(0, dtype=np.int64)
-        rows = shuffle.buffer if shuffle.buffers > 1 else 0
-        self._room = np.empty(rows, split.layout.dtype)
+        self.begin = self.end = 0
+        """The pool that is in memory."""
+        self._pool = np.empty(0, split.layout.dtype)
+        self._order = np.empty(0, dtype=np.int64)
 
-    def rows(self, first: int, end: int) -> Batch:
-        """The rows at these places of the shuffled order."""
-        pieces: list[Records] = []
-        while first < end or not pieces:
-            buffer = first // self.shuffle.buffer
-            stop = min(end, (buffer + 1) * self.shuffle.buffer)
-            pieces.append(self._take(buffer, first, stop))
-            first = stop
-        if len(pieces) > 1:
-            pieces = [joined(pieces, np.empty(sum(map(len, pieces)), self.split.layout.dtype))]
-        return self.split.layout.batch(pieces[0])
+    def read(self, first: int, out: Records) -> None:
+        """Copy the rows from this place of the shuffled order on into `out`."""
+        at, end = first, first + len(out)
+        while at < end:
+            if not self.begin <= at < self.end:
+                self._read_pool(at)
+            stop = min(end, self.end)
+            order = self._order[at - self.begin : stop - self.begin]
+            self._pool.take(order, out=out[at - first : stop - first], mode="clip")
+            at = stop
 
-    def _take(self, buffer: int, first: int, stop: int) -> Records:
-        if first == stop:
-            return np.empty(0, self.split.layout.dtype)
-        if buffer != self.buffer:
-            self.buffer, self.order = buffer, self.shuffle.order(buffer)
-            pieces = [self.split.records(low, high) for low, high in self.shuffle.pieces(buffer)]
-            if self.shuffle.buffers == 1:
-                self.records = pieces[0]
-            else:
-                self.records = joined(pieces, self._room)
-        begin = buffer * self.shuffle.buffer
-        return self.records.take(self.order[first - begin : stop - begin])
+    def _read_pool(self, place: int) -> None:
+        """Read the pool that has this place."""
+        self.begin, self.end = self.shuffle.pool(place)
+        self._order = self.shuffle.order(self.begin, self.end)
+        if self.shuffle.perfect:
+            self._pool = self.split.records(0, len(self.split))
+        else:
+            self._pool = self.split.gathered(self.shuffle.rows_of(self.begin, self.end), self._pool)
 
 
 def _mapped(path: Path, layout: Layout, rows: int) -> Records:

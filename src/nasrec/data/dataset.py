@@ -146,7 +146,7 @@ class PreparedData:
                     mend=AGAIN,
                 )
 
-    def _check_ids(self, ids: np.ndarray[Any, np.dtype[np.int64]], file: Path) -> None:
+    def _check_ids(self, ids: np.ndarray[Any, np.dtype[np.int32]], file: Path) -> None:
         if not ids.size:
             return
         sizes = np.repeat(self.vocabulary_sizes, self.slots)

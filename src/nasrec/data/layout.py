@@ -9,7 +9,7 @@ row, not one a column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Records = NDArray[np.void]
-CAST = 2048
-"""Rows whose ids are widened at a time: they fit the cache."""
+CAST = 1 << 13
+"""Rows whose ids are widened at a time: they lie in a cache of 2 MB."""
 
 
 class Batch(NamedTuple):
     """Rows for a model.
 
-    dense: (B, n_dense) float32; sparse: (B, slots) int64, -1 in slots without value; labels: (B,)
+    dense: (B, n_dense) float32; sparse: (B, slots) int32, -1 in slots without value; labels: (B,)
     float32; weights: (B,) float32, or None where rows have no weight.
     """
 
@@ -40,6 +40,11 @@ class Batch(NamedTuple):
         """The batch with each of its tensors changed."""
         weights = None if self.weights is None else change(self.weights)
         return Batch(change(self.dense), change(self.sparse), change(self.labels), weights)
+
+    def split(self, sizes: list[int]) -> Iterator[Batch]:
+        """The batch in pieces of so many rows; they share its memory."""
+        parts = [torch.split(tensor, sizes) for tensor in self if tensor is not None]
+        return (Batch(*piece) for piece in zip(*parts, strict=True))
 
 
 def joined(pieces: Sequence[Records], out: Records) -> Records:
@@ -138,7 +143,7 @@ class Layout:
 
     @cached_property
     def _targets(self) -> np.dtype[Any]:
-        return np.dtype([(f"id{i}", "<i8") for i in range(len(self.ids))])
+        return np.dtype([(f"id{i}", "<i4") for i in range(len(self.ids))])
 
     @cached_property
     def _uniform(self) -> tuple[np.dtype[Any], int] | None:
@@ -148,10 +153,10 @@ class Layout:
         assert self.dtype.fields is not None
         return np.dtype(self.ids[0]), int(self.dtype.fields["id0"][1])
 
-    def sparse(self, records: Records) -> NDArray[np.int64]:
+    def sparse(self, records: Records) -> NDArray[np.int32]:
         """(n, slots) the ids of records, -1 in slots without value."""
         n, width = len(records), len(self.ids)
-        out = np.empty((n, width), dtype=np.int64)
+        out = np.empty((n, width), dtype=np.int32)
         if not width or not n:
             return out
         if self._uniform is not None:

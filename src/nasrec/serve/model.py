@@ -180,7 +180,7 @@ class Model:
             part = self.split_of(Path(str(data)), split)
             chosen = np.unique(np.linspace(0, len(part) - 1, most).astype(np.int64))
             batch = part.take(chosen)
-            return batch.dense.numpy(), batch.sparse.numpy(), batch.labels.numpy()
+            return batch.dense.numpy(), batch.sparse.long().numpy(), batch.labels.numpy()
         dense, sparse, labels = self._first(data, most, format, label=True)
         require_both_classes(labels, f"column {self.schema.label!r}")
         return dense, sparse, labels
