@@ -30,8 +30,8 @@ FIGURES = {
     "startup": (models.startup, 9),
 }
 BENCHMARKS = {
-    "prepare": prepare.main,
-    "read": read.main,
+    "prepare": command("prepare", prepare.measure, 3, prepare.OPTIONS),
+    "read": command("read", read.measure, 5, read.OPTIONS),
     "real-data": real_data.main,
     "front": front.main,
     "published": published.main,

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -166,14 +166,18 @@ def show(results: Sequence[Result], as_json: bool) -> None:
 
 
 def command(
-    name: str, measure: Callable[..., list[Result]], repeats: int
+    name: str,
+    measure: Callable[..., list[Result]],
+    usual: int,
+    options: Mapping[str, tuple[Any, Any, str]] | None = None,
 ) -> Callable[[list[str]], None]:
     """The command line of a benchmark: `--repeats`, `--json`, torch with one thread.
 
     Args:
         name: of the benchmark.
         measure: takes the number of repeats, gives the results.
-        repeats: how many by default.
+        usual: repeats, if none are asked for.
+        options: further ones, by name: type, default and help. `measure` takes them by name.
     """
 
     def main(arguments: list[str]) -> None:
@@ -182,12 +186,15 @@ def command(
             description=measure.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        parser.add_argument("--repeats", type=int, default=repeats)
+        parser.add_argument("--repeats", type=int, default=usual)
         parser.add_argument("--json", action="store_true")
-        options = parser.parse_args(arguments)
+        for option, (kind, default, told) in (options or {}).items():
+            parser.add_argument(f"--{option}", type=kind, default=default, help=told)
+        given = vars(parser.parse_args(arguments))
+        repeats, as_json = given.pop("repeats"), given.pop("json")
         import torch
 
         torch.set_num_threads(1)
-        show(measure(options.repeats), options.json)
+        show(measure(repeats, **given), as_json)
 
     return main

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nasrec.errors import RunError
+from nasrec.errors import NasrecError, RunError
 
 
 @contextmanager
@@ -58,6 +58,22 @@ def finite(value: Any) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all; non-finite numbers become null."""
     write_text(path, json.dumps(finite(value), indent=2) + "\n")
+
+
+def read_object(path: Path, error: type[NasrecError], mend: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        NasrecError: of the type `error`; the file cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it is not a JSON object")
+    except (OSError, ValueError) as fault:
+        told = getattr(fault, "strerror", None) or fault
+        raise error(f"the file cannot be read: {told}", where=str(path), mend=mend) from None
+    return content
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def test_features_of_one_kind_only(tmp_path, kept):
     assert (data.n_dense, data.n_sparse) == ((1, 0) if kept == "x" else (0, 1))
     assert tuple(batch.dense.shape) == (8, data.n_dense)
     assert tuple(batch.sparse.shape) == (8, data.n_sparse)
-    assert batch.sparse.dtype == torch.int64
+    assert batch.sparse.dtype == torch.int32
     data.check()
 
 
@@ -215,9 +215,9 @@ def test_another_version(copy, version):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda text: text[: len(text) // 2], "not JSON"),
-        (lambda text: "", "not JSON"),
-        (lambda text: "[1]", "not the manifest"),
+        (lambda text: text[: len(text) // 2], "cannot be read"),
+        (lambda text: "", "cannot be read"),
+        (lambda text: "[1]", "not a JSON object"),
         (lambda text: "{}", "not the manifest"),
         (lambda text: text.replace('"n_dense": 2', '"n_dense": 1'), "checksum"),
         (lambda text: json.dumps({**json.loads(text), "seed": 9}), "checksum"),

@@ -113,9 +113,7 @@ class Split:
             raise IndexError(f"rows {numbers[0]} to {numbers[-1]} of {len(self)}")
         return self.layout.batch(self.gathered(numbers)[places])
 
-    def gathered(
-        self, numbers: NDArray[np.integer[Any]], room: Records | None = None
-    ) -> Records:
+    def gathered(self, numbers: NDArray[np.integer[Any]], room: Records | None = None) -> Records:
         """The rows with these rising numbers, as records; in the front of `room` if they fit."""
         if room is None or len(room) < len(numbers):
             room = np.empty(len(numbers), dtype=self.layout.dtype)

@@ -8,17 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import polars as pl
 
+from nasrec.data.formats import BadLine
 from nasrec.data.layout import Layout, Records
 from nasrec.errors import DataError
+from nasrec.files import read_object, written_aside
 
-MANIFEST = "manifest.json"
+MANIFEST, QUARANTINE = "manifest.json", "quarantine.csv"
 FORMAT, VERSION = "nasrec-data", 3
 READABLE = (2, VERSION)
 """Version 2 has no groups, and is otherwise the same."""
@@ -144,21 +148,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
         DataError: no manifest, a damaged one, or one of another version.
     """
     file = path / MANIFEST
-    try:
-        manifest = json.loads(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if not file.exists():
         raise DataError(
             f"not a prepared folder: there is no {MANIFEST}",
             where=str(path),
             mend="prepare a log first (nasrec prepare)",
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"cannot read the manifest: {error.strerror}", where=str(file), mend="check its rights"
-        ) from error
-    except ValueError as error:
-        raise DataError("the manifest is damaged: not JSON", where=str(file), mend=AGAIN) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        )
+    manifest = read_object(file, DataError, AGAIN)
+    if manifest.get("format") != FORMAT:
         raise DataError("not the manifest of a prepared folder", where=str(file), mend=AGAIN)
     if manifest.get("version") not in READABLE:
         raise DataError(
@@ -177,3 +174,26 @@ def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest with its own checksum."""
     content = {**manifest, "checksum": sha256(canonical(manifest))}
     (path / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def finish(result: Path, manifest: dict[str, Any], bad: Sequence[BadLine]) -> None:
+    """Write the quarantine and the manifest."""
+    if bad:
+        rows = [(b.file, b.line, b.reason, b.text.decode("utf-8", "replace")) for b in bad]
+        with written_aside(result / QUARANTINE) as aside:
+            pl.DataFrame(rows, schema=["file", "line", "reason", "text"], orient="row").write_csv(
+                aside
+            )
+    names = sorted(file for file in result.rglob("*") if file.is_file() and file.name != MANIFEST)
+    with ThreadPoolExecutor(2) as pool:
+        digests = list(pool.map(sha256_of_file, names))
+    files = {
+        file.relative_to(result).as_posix(): {"bytes": file.stat().st_size, "sha256": digest}
+        for file, digest in zip(names, digests, strict=True)
+    }
+    seen = {
+        name: entry["sha256"]
+        for name, entry in files.items()
+        if name not in ("schema.yaml", QUARANTINE)
+    }
+    write_manifest(result, {**manifest, "files": files, "fingerprint": sha256(canonical(seen))})

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from nasrec.errors import RunError
-from nasrec.files import finite, write_json
+from nasrec.files import finite, read_object, write_json
 from nasrec.train.checkpoint import JsonLines
 
 FORMAT = "nasrec-run/1"
@@ -172,17 +172,7 @@ def _is_left_over(entry: Path) -> bool:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that this run wrote; RunError if it is damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("not an object")
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"cannot be read: {error}",
-            where=str(path),
-            mend="delete this file; the same command then makes it again",
-        ) from None
-    return content
+    return read_object(path, RunError, "delete this file; the same command then makes it again")
 
 
 def _refuse_another(there: Mapping[str, Any], here: Mapping[str, Any], path: Path) -> None:

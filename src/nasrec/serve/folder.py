@@ -36,7 +36,7 @@ from safetensors.torch import save_file
 from nasrec.data import PreparedData, Schema
 from nasrec.data.dataset import is_prepared, sha256_of_file
 from nasrec.errors import NasrecError, RunError
-from nasrec.files import finite, folder_written_aside
+from nasrec.files import finite, folder_written_aside, read_object
 from nasrec.nn import Inputs, ModelOptions
 from nasrec.serve.calibration import Calibration, fit_calibration
 from nasrec.serve.drift import training_rates
@@ -295,13 +295,7 @@ def _entries_valid(files: Mapping[str, Any]) -> bool:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot be read: {error}", where=str(path), mend=AGAIN) from None
-    if not isinstance(content, dict):
-        raise RunError("is not a JSON object", where=str(path), mend=AGAIN)
-    return content
+    return read_object(path, RunError, AGAIN)
 
 
 def _write(path: Path, content: Any) -> None:
