@@ -53,7 +53,7 @@ def test_shapes_and_types(data):
     assert len(data.train) + len(data.valid) + len(data.test) == ROWS
     batch = next(data.train.batches(64, shuffle_seed=1))
     assert [tuple(x.shape) for x in batch[:3]] == [(64, 2), (64, 3), (64,)]
-    assert [x.dtype for x in batch[:3]] == [torch.float32, torch.int64, torch.float32]
+    assert [x.dtype for x in batch[:3]] == [torch.float32, torch.int32, torch.float32]
     assert batch.weights is None
     split = data.train
     assert (split.dense.dtype, split.sparse.dtype) == (np.float32, np.int32)

@@ -12,6 +12,7 @@ import pytest
 
 from nasrec.data import Column, Encoder, Schema, prepare
 from nasrec.data.hash import MISSING, hash_texts
+from nasrec.data.info import info
 from nasrec.errors import ConfigError, DataError
 from tests.data.logs import DAYS, FRAME, LOG, ROWS, SCHEMA, contents, log_of, only
 
@@ -109,6 +110,7 @@ def test_splits_given_as_files(path, tmp_path, given):
         assert np.array_equal(split.labels, frame["label"].to_numpy())
         assert np.array_equal(split.sparse, data.encoder.encode(frame)[1])
     drawn = {"valid", "test"} - set(given)
+    assert info(data)["split"]["kind"] == ("random" if drawn else "files")
     for name in drawn:
         assert len(getattr(data, name)) == pytest.approx(600 * 0.1 / 0.9, abs=1)
     total = len(data.train) + sum(len(getattr(data, name)) for name in drawn)

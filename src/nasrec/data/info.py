@@ -21,6 +21,7 @@ def info(data: PreparedData) -> dict[str, Any]:
             entry["ids"], entry["slots"] = next(ids)
             entry["from"] = "vocabulary" if column.hash_size is None else "hash"
         columns.append(entry)
+    logs = {source["as"] for source in manifest["sources"]}
     return {
         "path": str(data.path),
         "version": manifest["version"],
@@ -32,7 +33,7 @@ def info(data: PreparedData) -> dict[str, Any]:
             part.name: {"rows": len(part), "click_rate": part.click_rate}
             for part in (data.train, data.valid, data.test)
         },
-        "split": manifest["split"],
+        "split": {"kind": "files"} if {"valid", "test"} <= logs else manifest["split"],
         "sources": manifest["sources"],
         "columns": columns,
         "bad_rows": manifest["bad_rows"],

@@ -64,7 +64,7 @@ class Column(BaseModel):
     transform: Transform | None = None
     min_count: int | None = Field(default=None, ge=1)
     cap: int | None = Field(default=None, ge=1)
-    hash_size: int | None = Field(default=None, ge=2)
+    hash_size: int | None = Field(default=None, ge=2, le=2**31 - 1)  # ids are int32
     hash_as: HashAs | None = None
     separator: str | None = Field(default=None, min_length=1)
     max_values: int | None = Field(default=None, ge=1)

@@ -106,9 +106,7 @@ class BlockShuffle:
         return begin, min(begin + POOL, low + self.buffer, self.rows)
 
     def rows_of(self, begin: int, end: int) -> NDArray[np.int64]:
-        """The numbers of the rows of a pool, rising."""
-        if self.perfect:
-            return np.arange(begin, end)
+        """The numbers of the rows of a pool, rising; where one buffer does not hold all."""
         buffer, low = begin // self.buffer, begin // self.buffer * self.buffer
         if self._mixed[0] != buffer:
             runs = self._blocks.part(low, min(low + self.buffer, self.rows)).cut(RUN)
