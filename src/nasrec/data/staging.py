@@ -311,7 +311,10 @@ def stage_log(
 
     def jobs() -> Iterator[Callable[[], Part]]:
         for number, chunk in enumerate(chunks, start=len(parts)):
-            yield partial(stage, chunk, plan, folder / f"{number:06d}")
+            path = folder / f"{number:06d}"
+            # A run with several threads may have been stopped with a later part finished.
+            finished = path.with_suffix(".json").is_file()
+            yield partial(Part.load, path) if finished else partial(stage, chunk, plan, path)
 
     done = list(in_order(jobs(), threads))
     return parts + done
