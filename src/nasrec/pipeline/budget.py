@@ -15,7 +15,7 @@ from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
-from nasrec.pipeline.data import inputs_of
+from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import Scorer
 from nasrec.space import PathSampler
@@ -28,6 +28,7 @@ from nasrec.train import (
     train_steps,
 )
 from nasrec.train.loop import steps_per_epoch
+from nasrec.train.metrics import EVALUATION_BATCH
 
 SHARES = {"supernet": 0.35, "search": 0.2, "retrain": 0.45}
 """Parts of the budget. Retraining decides what is taken home, and the supernet whether the right
@@ -59,11 +60,12 @@ def seconds_a_step(
     rows: Split,
     config: LoopConfig,
     optimizer: Optimizer | None = None,
+    steps: int = _STEPS,
 ) -> float:
     """Mean time of a few training steps, without the first, which allocates."""
     optimizer = optimizer or build_optimizer(config)
     taken, last = [], time.perf_counter()
-    for _ in islice(train_steps(network_for, rows, optimizer, config, seed=0), _STEPS):
+    for _ in islice(train_steps(network_for, rows, optimizer, config, seed=0), steps):
         now = time.perf_counter()
         taken.append(now - last)
         last = now
@@ -102,12 +104,16 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
     return Measured(batch / step, candidate_seconds, float(np.mean(passes)))
 
 
-def epoch_seconds(model: nn.Module, config: TrainConfig, data: PreparedData) -> float:
+def epoch_seconds(
+    model: nn.Module, config: TrainConfig, data: PreparedData, steps: int = _STEPS
+) -> float:
     """Time of one pass over the training rows with its validations, from a few steps and one."""
-    one = seconds_a_step(lambda _: model, data.train, config)
+    one = seconds_a_step(lambda _: model, data.train, config, steps=steps)
+    some = some_rows(data.valid, EVALUATION_BATCH, 0)
     began = time.perf_counter()
-    evaluate(model, data.valid)
-    looks = config.evaluations_per_epoch * (time.perf_counter() - began)
+    evaluate(model, some)
+    taken = (time.perf_counter() - began) * len(data.valid) / max(1, len(some))
+    looks = config.evaluations_per_epoch * taken
     return one * steps_per_epoch(data.train, config) + looks
 
 

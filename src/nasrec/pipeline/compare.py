@@ -217,7 +217,8 @@ def _tell_time(
             seconds += config.planned_evaluations * speeds.candidate_seconds
             one = speeds.retrain_seconds
         else:
-            one = epoch_seconds(spec_of(name, config, inputs).build(), config.retrain, data)
+            model = spec_of(name, config, inputs).build()
+            one = epoch_seconds(model, config.retrain, data, steps=3)
         seconds += one * config.retrain.epochs * (setup.trials + seeds - 1)
     least = seconds / config.retrain.epochs * min(4, config.retrain.epochs)
     tell.say(
