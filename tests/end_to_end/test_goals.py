@@ -193,6 +193,22 @@ def test_a_criterion_that_the_rows_do_not_have(tmp_path):
         )  # fmt: skip
 
 
+def test_a_setting_that_was_refused_can_be_mended(tmp_path):
+    log, out = write_log(tmp_path), tmp_path / "run"
+    one = {**SETTINGS, "baselines": [], "top_k": 1, "recipes": SETTINGS["recipes"][:1]}
+    for limit in (1, 2):
+        with pytest.raises(ConfigError, match="the cheapest needs"):
+            nasrec.search(log, "label", out, reporter=QUIET, max_madds=limit, **one)
+    made = (out / "data/manifest.json").stat().st_mtime_ns
+    with pytest.raises(RunError, match="seed was 0, now 1"):
+        nasrec.search(log, "label", out, reporter=QUIET, seed=1, **one)
+    run = nasrec.search(log, "label", out, reporter=QUIET, max_madds=2000, **one)
+    assert (out / "data/manifest.json").stat().st_mtime_ns == made
+    assert run.config.max_madds == 2000
+    with pytest.raises(RunError, match="max_madds was 2000"):
+        nasrec.search(log, "label", out, reporter=QUIET, max_madds=2001, **one)
+
+
 def costs_of(tmp_path, **limits) -> Costs:
     split = make_split(60)
     inputs = Inputs(split.dense.shape[1], (1000,) * split.sparse.shape[1])

@@ -42,10 +42,12 @@ class Costs:
         config: limits, recipes, rows of a batch.
         inputs: the columns.
         rows: latency is measured on rows of this split.
-        file: where latencies are written down.
+        file: where latencies are written down; None keeps them in memory.
     """
 
-    def __init__(self, config: SearchConfig, inputs: Inputs, rows: Split, file: Path) -> None:
+    def __init__(
+        self, config: SearchConfig, inputs: Inputs, rows: Split, file: Path | None = None
+    ) -> None:
         self.config, self.inputs, self.rows, self.file = config, inputs, rows, file
         self.options = dearest_options(config)
         self._seen: dict[str, dict[str, float]] = {}
@@ -66,7 +68,8 @@ class Costs:
             taken = timed_calls(self._call(architecture), 0.0, fewest=CALLS, warm_up=WARM_UP)
             p50, p99 = np.quantile(taken, [0.5, 0.99]).tolist()
             networks[architecture.digest] = {"p50": p50, "p99": p99}
-            write_json(self.file, self._written)
+            if self.file is not None:
+                write_json(self.file, self._written)
         found: dict[str, float] = networks[architecture.digest]
         return found
 
@@ -143,7 +146,7 @@ class Costs:
             "batch": self.config.latency_batch,
             "threads": torch.get_num_threads(),
         }
-        if not self.file.is_file():
+        if self.file is None or not self.file.is_file():
             return {**header, "networks": {}}
         there = read_json(self.file)
         refuse_difference({k: v for k, v in there.items() if k != "networks"}, header, self.file)

@@ -79,6 +79,9 @@ class RunFolder:
     def claimed(self, request: Mapping[str, Any]) -> Iterator[None]:
         """Make the folder for a request, or go on in one made for the same; ours while it lasts.
 
+        Until the settings are resolved only the data must be the same, so that a setting that was
+        refused can be mended without preparing the data again.
+
         Raises:
             RunError: the folder is something else, was made for another request, or is at work.
         """
@@ -92,7 +95,9 @@ class RunFolder:
                 mend="give another --out; nothing in this one was touched",
             )
         if self.request.is_file():
-            _refuse_another(self.require_run(), request, self.path)
+            there = self.require_run()
+            if self.config.is_file() or _data_of(there) != _data_of(request):
+                _refuse_another(there, request, self.path)
         made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -113,7 +118,7 @@ class RunFolder:
                     mend="wait for it, or stop it; then give the same command again",
                 ) from None
             self._sweep()
-            if not self.request.is_file():
+            if not self.config.is_file():
                 write_json(self.request, request)
             try:
                 yield
@@ -173,6 +178,12 @@ def _is_left_over(entry: Path) -> bool:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that this run wrote; RunError if it is damaged."""
     return read_object(path, RunError, "delete this file; the same command then makes it again")
+
+
+def _data_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a request that the prepared data depend on."""
+    found = {name: value for name, value in request.items() if name not in ("settings", "budget")}
+    return {**found, "settings.seed": request.get("settings", {}).get("seed")}
 
 
 def _refuse_another(there: Mapping[str, Any], here: Mapping[str, Any], path: Path) -> None:

@@ -17,7 +17,8 @@ from nasrec.files import write_json, write_text
 from nasrec.nn import SharedWeights
 from nasrec.pipeline.budget import fit_to_budget
 from nasrec.pipeline.candidates import search_stage
-from nasrec.pipeline.data import DataRequest, data_stage
+from nasrec.pipeline.costs import Costs
+from nasrec.pipeline.data import DataRequest, data_stage, inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.front import front_stage, take, take_home
 from nasrec.pipeline.leaderboard import leaderboard_stage
@@ -190,10 +191,17 @@ def search(
         prepared = data_stage(run, request, asked.seed)
         for warning in prepared.warnings:
             tell.say(f"Warning: {warning}")
-        CRITERIA[asked.criterion].require(prepared.valid)
+        if not run.config.is_file():
+            _require_possible(asked, prepared)
         resolved = _resolved(run, prepared, asked, budget, tell)
         _stages(run, prepared, resolved, tell)
     return Run(out)
+
+
+def _require_possible(config: SearchConfig, data: PreparedData) -> None:
+    """ConfigError if these data lack what the criterion needs, or nothing can meet the limits."""
+    CRITERIA[config.criterion].require(data.valid)
+    Costs(config, inputs_of(data), data.valid).start()
 
 
 def _resolved(
