@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real_data import MAX_MADDS, RECIPES, TITLES, TRAINED_ROWS, prepare_log
+from benchmarks.real_data import MAX_MADDS, RECIPES, SEARCHED_ROWS, TITLES, prepare_log
 
-SEARCHED_ROWS, EVALUATIONS, TRAINED = 80_000, 120, 6
-HAND_MADE = ("logreg", "fm", "mlp", "dlrm", "deepfm", "dcn-v2")
+TRAINED_ROWS, EVALUATIONS, TRAINED = 400_000, 100, 5
+HAND_MADE = ("logreg", "fm", "mlp", "dlrm", "dcn-v2")
 #: Hidden widths of the hand-made models: the usual ones, and narrow ones, so that they too have
 #: cheap points.
 HIDDEN = {"wide": (400, 400), "narrow": (64, 64)}

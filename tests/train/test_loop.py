@@ -18,6 +18,7 @@ from nasrec.train import (
     JsonLines,
     LoopConfig,
     TrainConfig,
+    build_optimizer,
     evaluate,
     fit,
     train_steps,
@@ -279,3 +280,15 @@ def test_a_plateau_is_kept_over_a_kill(tmp_path: Path) -> None:
     resumed = TinyNet()
     assert steps_of(fit(resumed, *args, checkpoint=tmp_path)) == steps_of(expected)
     assert same_weights(straight, resumed)
+
+
+def test_steps_flush_denormals_and_leave_the_caller_as_he_was() -> None:
+    def flushed() -> bool:
+        return bool(torch.tensor(1e-38) * 0.1 == 0)
+
+    config = TrainConfig(batch_size=8)
+    steps = train_steps(lambda _: TinyNet(), make_split(16), build_optimizer(config), config, 0)
+    assert not flushed()
+    for _ in steps:
+        assert flushed()
+    assert not flushed()
