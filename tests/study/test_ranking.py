@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from nasrec.nn import ModelOptions
 from nasrec.pipeline import Reporter
 from nasrec.pipeline.data import DataRequest
 from nasrec.search import ScoreConfig
-from nasrec.study import StudyConfig, run_ranking, variants_named
+from nasrec.study import StudyConfig, run_study, variants_named
 from nasrec.study import scores as scores_module
-from nasrec.study.ranking import table
+from nasrec.study import truth as truth_module
+from nasrec.study.ranking import HEAD
 from nasrec.study.truth import draw_subnets, folder_of
 from nasrec.train import TrainConfig
 from tests.end_to_end.tiny import SPACE, write_log
@@ -39,6 +41,10 @@ CONFIG = StudyConfig(
 QUIET = Reporter(quiet=True)
 
 
+def study(log, out, variants="paper,no-warmup", config=CONFIG) -> None:
+    run_study("ranking", log, out, config, QUIET, variants=variants_named(variants))
+
+
 @pytest.fixture(scope="module")
 def log(tmp_path_factory) -> DataRequest:
     return DataRequest(write_log(tmp_path_factory.mktemp("study"), 600), "label")
@@ -47,7 +53,7 @@ def log(tmp_path_factory) -> DataRequest:
 @pytest.fixture(scope="module")
 def finished(log, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "study"
-    run_ranking(log, out, CONFIG, "paper,no-warmup", QUIET)
+    study(log, out)
     return out
 
 
@@ -83,10 +89,11 @@ def test_what_is_measured_and_written(finished):
             assert row["statistics"]["kendall"]["value"] == pytest.approx(np.mean(taus))
     ceiling = stats.kendalltau(*np.array([s["logloss"] for s in found["subnets"]]).T)[0]
     assert found["repeatability"]["value"] == pytest.approx(ceiling)
-    head, body = table(found)
     text = (finished / "ranking.md").read_text()
-    assert text.startswith("| " + head[0])
-    assert all(line[0] in text for line in body)
+    assert text.startswith("| " + HEAD[0])
+    assert all(f"| {name}, {how} |" in text for name, how in names[2:])
+    figure = ElementTree.parse(finished / "ranking.svg").getroot()
+    assert sum(element.get("class") == "chart" for element in figure.iter()) == 4
     assert not list(finished.rglob("*.safetensors")), "no weights are kept"
 
 
@@ -100,7 +107,7 @@ def test_a_study_that_lost_its_last_steps_ends_the_same(log, finished, tmp_path)
     (out / "scores" / "no-warmup-seed-1" / "supernet.json").unlink()
     journal = out / "scores" / "no-warmup-seed-1" / "fine-tuned.jsonl"
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
-    run_ranking(log, out, CONFIG, "paper,no-warmup", QUIET)
+    study(log, out)
     assert timeless(out) == timeless(finished)
 
 
@@ -108,18 +115,18 @@ def test_a_finished_study_trains_nothing_again(log, finished, monkeypatch):
     monkeypatch.setattr(scores_module, "train_supernet", None)
     monkeypatch.setattr("nasrec.study.truth.run_trial", None)
     before = timeless(finished)
-    run_ranking(log, finished, CONFIG, "paper,no-warmup", QUIET)
+    study(log, finished)
     assert timeless(finished) == before
 
 
 def test_other_settings_are_refused_and_other_variants_are_not(log, finished):
     with pytest.raises(RunError, match=r"subnets was 5, now 6"):
-        run_ranking(log, finished, CONFIG.model_copy(update={"subnets": 6}), "paper", QUIET)
+        study(log, finished, config=CONFIG.model_copy(update={"subnets": 6}))
     with pytest.raises(ConfigError, match="did you mean 'any-any'"):
-        run_ranking(log, finished, CONFIG, "paper,any-ny", QUIET)
-    run_ranking(log, finished, CONFIG, "paper", QUIET)
+        variants_named("paper,any-ny")
+    study(log, finished, "paper")
     assert [row["name"] for row in result(finished)["rows"]][2:] == ["paper"] * 2
-    run_ranking(log, finished, CONFIG, "paper,no-warmup", QUIET)
+    study(log, finished)
 
 
 def test_more_subnets_are_the_same_and_some_more():
@@ -164,6 +171,51 @@ def test_unknown_studies_are_refused():
     done = CliRunner().invoke(app, ["study", "rankings"])
     assert done.exit_code == 2
     assert "rankings" in done.stderr
+    with pytest.raises(ConfigError, match="did you mean 'ranking'"):
+        run_study("rankings", DataRequest("log.csv"), Path("out"), CONFIG)
+
+
+def test_the_other_studies_share_the_ground_truth(log, finished, monkeypatch):
+    trained = []
+    real = truth_module.run_trial
+    monkeypatch.setattr(
+        truth_module, "run_trial", lambda trial, *a: trained.append(trial.name) or real(trial, *a)
+    )
+    truth = result(finished)["subnets"]
+    losses = np.mean([s["logloss"] for s in truth], axis=1)
+
+    found, text = run_study("cdf", log, finished, CONFIG, QUIET)
+    assert not trained
+    assert found["quantiles"]["0.0"]["value"] == pytest.approx(losses.min())
+    assert found["quantiles"]["0.5"]["value"] == pytest.approx(np.median(losses))
+    assert found["quantiles"]["1.0"]["value"] == pytest.approx(losses.max())
+    assert "between trainings" in text
+
+    given = {"baselines": ["logreg"], "architectures": [str(finished / "arch.json")]}
+    (finished / "arch.json").write_text(json.dumps(truth[0]["architecture"]))
+    found, text = run_study("cost", log, finished, CONFIG, QUIET, **given)
+    assert sorted({name.rsplit("-seed", 1)[0] for name in trained}) == sorted(
+        ["logreg", str(finished / "arch.json")]
+    )
+    rows = {row["name"]: row for row in found["rows"]}
+    again = rows[str(finished / "arch.json")]
+    assert again["logloss"] == pytest.approx(truth[0]["logloss"])
+    assert again["madds"] == truth[0]["madds"]
+    assert rows["logreg"]["kind"] == "hand-made"
+    assert [row["loss"] for row in found["rows"]] == sorted(row["loss"] for row in found["rows"])
+
+    del trained[:]
+    options = {"variants": variants_named("paper"), "evaluations": 6, "top_k": 2}
+    found, text = run_study("searched", log, finished, CONFIG, QUIET, **options)
+    assert [(row["name"], row["scoring"]) for row in found["rows"]] == [
+        ("paper", "as trained"), ("paper", "fine-tuned"),
+    ]  # fmt: skip
+    assert 1 <= len(trained) <= 8
+    again, _ = run_study("searched", log, finished, CONFIG, QUIET, **options)
+    assert again == found
+    assert not list(finished.rglob("*.safetensors"))
+    for name in ("cdf", "cost", "searched"):
+        ElementTree.parse(finished / f"{name}.svg")
 
 
 @pytest.mark.slow
@@ -172,8 +224,7 @@ def test_kill_9_and_resume(log, finished, tmp_path):
     code = (
         "from pathlib import Path; import sys\n"
         "from tests.study.test_ranking import *\n"
-        f"run_ranking(DataRequest({str(log.data)!r}, 'label'), Path({str(out)!r}), CONFIG, "
-        "'paper,no-warmup')"
+        f"study(DataRequest({str(log.data)!r}, 'label'), Path({str(out)!r}))"
     )
     for marker in ("truth/subnet-2-seed-0/test.json", "scores/paper-seed-1/supernet.json"):
         process = subprocess.Popen(
@@ -184,5 +235,5 @@ def test_kill_9_and_resume(log, finished, tmp_path):
             time.sleep(0.01)
         process.kill()
         process.wait()
-    run_ranking(log, out, CONFIG, "paper,no-warmup", QUIET)
+    study(log, out)
     assert timeless(out) == timeless(finished)

@@ -1,7 +1,7 @@
 """Studies: does the supernet order architectures as training from scratch does?"""
 
 from nasrec.study.config import StudyConfig
-from nasrec.study.run import run_ranking
+from nasrec.study.run import STUDIES, run_study
 from nasrec.study.variants import GROUPS, SUPERNETS, variants_named
 
-__all__ = ["GROUPS", "SUPERNETS", "StudyConfig", "run_ranking", "variants_named"]
+__all__ = ["GROUPS", "STUDIES", "SUPERNETS", "StudyConfig", "run_study", "variants_named"]

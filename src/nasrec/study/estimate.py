@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nasrec.data import PreparedData
 from nasrec.nn import NASRecNet, SharedWeights
 from nasrec.pipeline.budget import seconds_a_step
 from nasrec.pipeline.data import inputs_of, some_rows
+from nasrec.pipeline.progress import Reporter
 from nasrec.search import Scorer
+from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.scores import files_of
 from nasrec.study.truth import draw_subnets, folder_of
@@ -33,14 +35,21 @@ def truth_seconds(path: Path, data: PreparedData, config: StudyConfig) -> float:
     ]
     if not left:
         return 0.0
+    return len(left) * training_seconds(data, config, left[:: -(-len(left) // _TIMED)])
+
+
+def training_seconds(
+    data: PreparedData, config: StudyConfig, subnets: Sequence[Architecture] | None = None
+) -> float:
+    """Seconds of one training from scratch, validation and test included; mean over subnets."""
     training, inputs, steps = config.training, inputs_of(data), []
-    for architecture in left[:: -(-len(left) // _TIMED)]:
+    for architecture in draw_subnets(config)[:_TIMED] if subnets is None else subnets:
         network = NASRecNet(architecture, inputs, config.model)
         steps.append(seconds_a_step(lambda _, n=network: n, data.train, training))  # type: ignore[misc]
     looks = training.epochs * training.evaluations_per_epoch * len(data.valid) + len(data.test)
     rows = min(training.batch_size, len(data.train))
     count = training.epochs * steps_per_epoch(data.train, training) + looks * _FORWARD / rows
-    return len(left) * count * sum(steps) / len(steps)
+    return count * sum(steps) / len(steps)
 
 
 def scores_seconds(
@@ -71,8 +80,13 @@ def scores_seconds(
     return total
 
 
-def told(seconds: float) -> str:
-    """A time in words."""
+def tell_time(tell: Reporter, parts: Mapping[str, float]) -> None:
+    """Say how long the parts of a study will take, before it starts."""
+    each = ", ".join(f"{name} {_told(seconds)}" for name, seconds in parts.items() if seconds)
+    tell.say(f"This takes about {_told(sum(parts.values()))}" + (f": {each}" if each else ""))
+
+
+def _told(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

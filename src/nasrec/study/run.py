@@ -2,74 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from nasrec.files import finite, write_json, write_text
+from nasrec.errors import ConfigError
 from nasrec.pipeline.data import DataRequest, data_stage, describe_data
 from nasrec.pipeline.folder import RunFolder
-from nasrec.pipeline.leaderboard import text_table
 from nasrec.pipeline.progress import Reporter
 from nasrec.serve.versions import environment
-from nasrec.study import ranking
+from nasrec.study.cdf import cdf
 from nasrec.study.config import StudyConfig
+from nasrec.study.cost import cost
+from nasrec.study.found import Found
+from nasrec.study.ranking import ranking
+from nasrec.study.searched import searched
 from nasrec.study.truth import cut
-from nasrec.study.variants import variants_named
+
+#: By name: from folder, data, settings, a Reporter and the study's own options.
+STUDIES: dict[str, Callable[..., Found]] = {
+    "ranking": ranking,
+    "cdf": cdf,
+    "cost": cost,
+    "searched": searched,
+}
 
 
-def run_ranking(
+def run_study(
+    name: str,
     request: DataRequest,
     out: Path,
     config: StudyConfig,
-    variants: str = "strategies",
     reporter: Reporter | None = None,
+    **options: Any,
 ) -> tuple[dict[str, Any], str]:
-    """The ranking study; gives its result and its table as text.
+    """One study; gives its result as JSON types and its table as text.
 
-    Writes ranking.json, ranking.md and ranking.txt. A study that was stopped goes on when called
-    again with the same settings; other variants join what is there.
+    Writes NAME.json, NAME.md, NAME.txt and NAME.svg. A study that was stopped goes on when called
+    again with the same settings. Studies in one folder share the ground truth, so they need the
+    same settings; what they compare beside it may differ from call to call.
 
     Args:
+        name: of `STUDIES`.
         request: the click log, or a prepared folder.
-        out: the study's folder.
+        out: the folder.
         config: the ground truth.
-        variants: names of `nasrec.study.variants`, by commas.
         reporter: tells how it goes; on standard error by default.
+        options: of the study.
 
     Raises:
-        NasrecError: bad data, settings, or a folder of another study.
+        NasrecError: an unknown study, bad data, settings, or a folder of other settings.
     """
+    if name not in STUDIES:
+        near = get_close_matches(name, STUDIES, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STUDIES)}"
+        raise ConfigError(f"there is no study {name!r}", mend=mend)
     tell, run = reporter or Reporter(), RunFolder(Path(out))
-    chosen = variants_named(variants)
     # What scores depend on stands in their journals: the ground truth serves any of them.
     truth = config.model_dump(mode="json", exclude={"scoring"})
-    asked = {**request.describe(), "study": truth}
-    with run.claimed(asked):
-        whole = data_stage(run, request, config.seed)
-        data = cut(whole, config)
-        result = ranking.ranking(run.path, data, config, chosen, tell)
-        result |= {
+    with run.claimed({**request.describe(), "study": truth}):
+        data = cut(data_stage(run, request, config.seed), config)
+        found = STUDIES[name](run.path, data, config, tell, **options)
+        about = {
             "study": config.model_dump(mode="json"),
             "data": describe_data(data),
             "environment": environment(),
         }
-        return written(run.path, "ranking", result, *ranking.table(result), ranking.words(result))
-
-
-def written(
-    path: Path,
-    name: str,
-    result: Mapping[str, Any],
-    head: Sequence[str],
-    body: Sequence[Sequence[str]],
-    words: str,
-) -> tuple[dict[str, Any], str]:
-    """Write a study's files; gives its result as JSON types and its table as text."""
-    text = f"{text_table(head, body)}\n\n{words}\n"
-    lines = ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *body)]
-    write_json(path / f"{name}.json", result)
-    write_text(path / f"{name}.md", "\n".join(lines) + f"\n\n{words}\n")
-    write_text(path / f"{name}.txt", text)
-    found: dict[str, Any] = finite(result)
-    return found, text.rstrip("\n")
+        return found.write(run.path, name, about), found.text

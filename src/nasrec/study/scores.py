@@ -22,7 +22,7 @@ from nasrec.search.candidate import Candidate
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.statistics import Floats
-from nasrec.train import CRITERIA, SupernetConfig, train_supernet
+from nasrec.train import CRITERIA, SupernetConfig, SupernetResult, train_supernet
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,33 @@ class Scores:
 
 def files_of(path: Path, config: StudyConfig, name: str, seed: int) -> dict[str, Path]:
     """The journals of one supernet, by scoring."""
-    folder = path / "scores" / f"{name.replace(':', '-epochs-')}-seed-{seed}"
+    folder = path / "scores" / run_name(name, seed)
     return {scoring: folder / f"{scoring.replace(' ', '-')}.jsonl" for scoring in config.scorings}
+
+
+def run_name(name: str, seed: int) -> str:
+    """Folder of a variant with a seed; a colon is no letter of file names everywhere."""
+    return f"{name.replace(':', '-epochs-')}-seed-{seed}"
+
+
+def trained_supernet(
+    path: Path,
+    data: PreparedData,
+    config: StudyConfig,
+    name: str,
+    supernet: SupernetConfig,
+    seed: int,
+    tell: Reporter,
+) -> tuple[SharedWeights, SupernetResult]:
+    """Train shared weights, or go on with those in the study's folder; the caller deletes them."""
+    shared = SharedWeights(config.space, inputs_of(data), config.model, seed=seed)
+    batch, folder = min(supernet.batch_size, len(data.train)), run_name(name, seed)
+    with tell.bar(f"Training supernet {folder}", "rows", batch) as progress:
+        checkpoint = path / "supernet" / folder
+        result = train_supernet(
+            shared, data.train, supernet, seed, checkpoint=checkpoint, progress=progress
+        )
+    return shared, result
 
 
 def variant_scores(
@@ -68,20 +93,19 @@ def variant_scores(
     for seed in config.repeats:
         files = files_of(path, config, name, seed)
         done = next(iter(files.values())).with_name("supernet.json")
-        checkpoint = path / "supernet" / done.parent.name
         if not done.is_file():
             try:
-                _score_all(data, config, supernet, seed, subnets, files, checkpoint, done, tell)
+                _score_all(path, data, config, name, supernet, seed, subnets, tell)
             except DivergenceError as error:
                 write_json(done, {"failed": str(error), "seconds": 0.0})
-            shutil.rmtree(checkpoint, ignore_errors=True)
+            shutil.rmtree(path / "supernet" / done.parent.name, ignore_errors=True)
         told = read_json(done)
         if told["failed"] is not None:
             return Scores({}, 0.0, {}, told["failed"])
         seconds.append(told["seconds"])
         for scoring, file in files.items():
-            header = _header(data, config, supernet, config.scorings[scoring], seed)
-            with Journal(file, header) as journal:
+            about = header(data, config, supernet, config.scorings[scoring], seed)
+            with Journal(file, about) as journal:
                 found = {c.digest: c for c in journal.candidates}
             losses[scoring].append(
                 np.array([CRITERIA["logloss"].loss(found[a.digest].score) for a in subnets])
@@ -95,28 +119,23 @@ def variant_scores(
 
 
 def _score_all(
+    path: Path,
     data: PreparedData,
     config: StudyConfig,
+    name: str,
     supernet: SupernetConfig,
     seed: int,
     subnets: list[Architecture],
-    files: dict[str, Path],
-    checkpoint: Path,
-    done: Path,
     tell: Reporter,
 ) -> None:
-    shared = SharedWeights(config.space, inputs_of(data), config.model, seed=seed)
-    batch = min(supernet.batch_size, len(data.train))
-    with tell.bar(f"Training supernet {done.parent.name}", "rows", batch) as progress:
-        result = train_supernet(
-            shared, data.train, supernet, seed, checkpoint=checkpoint, progress=progress
-        )
+    shared, result = trained_supernet(path, data, config, name, supernet, seed, tell)
+    files = files_of(path, config, name, seed)
     for scoring, file in files.items():
         settings = config.scorings[scoring]
         scorer = Scorer(shared, data.train, data.valid, settings, seed)
         with (
-            Journal(file, _header(data, config, supernet, settings, seed)) as journal,
-            tell.bar(f"Scoring {done.parent.name}, {scoring}", "subnets") as progress,
+            Journal(file, header(data, config, supernet, settings, seed)) as journal,
+            tell.bar(f"Scoring with {name}, {scoring}", "subnets") as progress,
         ):
             for i in range(len(journal.candidates), len(subnets)):
                 began = time.perf_counter()
@@ -124,16 +143,18 @@ def _score_all(
                 journal.add(Candidate(subnets[i], score, i, time.perf_counter() - began))
                 progress(i + 1, len(subnets))
     end = result.history[-1]["train_logloss"]
+    done = next(iter(files.values())).with_name("supernet.json")
     write_json(done, {"failed": None, "seconds": result.seconds, "train_logloss": end})
 
 
-def _header(
+def header(
     data: PreparedData,
     config: StudyConfig,
     supernet: SupernetConfig,
     scoring: ScoreConfig,
     seed: int,
 ) -> dict[str, Any]:
+    """What a journal of scores depends on."""
     return {
         "fingerprint": data.fingerprint,
         "rows": config.rows,

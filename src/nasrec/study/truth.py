@@ -98,17 +98,15 @@ def ground_truth(path: Path, data: PreparedData, config: StudyConfig, tell: Repo
     """
     subnets = draw_subnets(config)
     inputs = inputs_of(data)
-    measured: list[list[dict[str, Any]]] = []
+    tested: list[list[dict[str, Any]]] = []
     for number, architecture in enumerate(subnets):
         spec = ModelSpec("nasrec", inputs, config.model, architecture)
-        measured.append([])
+        tested.append([])
         for seed in config.repeats:
             folder = folder_of(path, number, seed)
             trial = Trial(folder.name, "truth", spec, config.training, seed)
-            measured[-1].append(_measured(trial, data, folder, tell))
-    whole = [
-        i for i, found in enumerate(measured) if all(math.isfinite(f["logloss"]) for f in found)
-    ]
+            tested[-1].append(measured(trial, data, folder, tell))
+    whole = [i for i, found in enumerate(tested) if all(math.isfinite(f["logloss"]) for f in found)]
     if len(whole) < FEWEST:
         raise ConfigError(
             f"only {len(whole)} of {len(subnets)} subnets could be trained, a correlation needs "
@@ -117,7 +115,7 @@ def ground_truth(path: Path, data: PreparedData, config: StudyConfig, tell: Repo
         )
 
     def each(name: str) -> Floats:
-        return np.array([[found[name] for found in measured[i]] for i in whole]).T.astype(float)
+        return np.array([[found[name] for found in tested[i]] for i in whole]).T.astype(float)
 
     return Truth(
         [subnets[i] for i in whole],
@@ -125,19 +123,24 @@ def ground_truth(path: Path, data: PreparedData, config: StudyConfig, tell: Repo
         each("auc"),
         each("weights")[0],
         each("madds")[0],
-        float(sum(found["seconds"] for several in measured for found in several)),
+        float(sum(found["seconds"] for several in tested for found in several)),
         len(subnets) - len(whole),
     )
 
 
-def _measured(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> dict[str, Any]:
-    """Train and test; the weights are not kept, for a study has hundreds of them."""
+def measured(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> dict[str, Any]:
+    """Train and test, or read what was found; no weights are kept, a study has hundreds of them.
+
+    Gives logloss, auc and valid (the validation log loss; all NaN where the training diverged),
+    weights, madds, seconds.
+    """
     file = folder / "test.json"
     if not file.is_file():
         result = run_trial(trial, data, folder, tell)
         found: dict[str, Any] = {
             "logloss": math.nan,
             "auc": math.nan,
+            "valid": result.valid.logloss,
             "weights": result.weights,
             "madds": result.madds,
             "seconds": result.seconds,
