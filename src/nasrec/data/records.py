@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nasrec.data.batches import Split
 from nasrec.data.encode import Encoder
-from nasrec.data.layout import Layout, Records, id_type
+from nasrec.data.layout import Layout, Records, id_type, joined
 from nasrec.data.leaks import RowWatch, drift_warnings, row_factors
 from nasrec.data.split import SPLITS, Codes, mixed
 from nasrec.data.staging import Part, Plan, in_order
@@ -51,7 +51,8 @@ def write_records(
             for i, writer in enumerate(writers):
                 done = writer.row - int(before[number, i])
                 if done < rows[number, i]:
-                    writer.write(records[np.flatnonzero(codes[number] == i)[max(0, done) :]])
+                    chosen = np.flatnonzero(codes[number] == i)[max(0, done) :]
+                    writer.write(records.take(chosen))
     finally:
         for writer in writers:
             writer.close()
@@ -103,18 +104,25 @@ def clicks_and_warnings(
     """
     clicks, watch = np.zeros(len(SPLITS), np.int64), RowWatch()
     unknown = np.zeros((len(SPLITS), len(encoder.categorical)), np.int64)
-    first = np.cumsum([0, *encoder.slots])[:-1]
+    first = np.cumsum([0, *encoder.slots])[:-1].tolist()
+    known = [
+        None if c.hashed else f"id{i}" for c, i in zip(encoder.categorical, first, strict=True)
+    ]
     factors = row_factors(layout.dtype.itemsize // 4)
 
     def look(split: Split, start: int) -> tuple[int, NDArray[np.int64], NDArray[np.uint64]]:
-        records = split.records(start, start + LOOKED_AT).copy()
-        ids = layout.sparse(records)[:, first]
+        mapped = split.records(start, start + LOOKED_AT)
+        records = joined([mapped], np.empty(len(mapped), layout.dtype))
+        missing = np.array(
+            [0 if name is None else np.count_nonzero(records[name] == 0) for name in known],
+            dtype=np.int64,
+        )
         found = int(records["label"].sum())
         records["label"] = 0
         if layout.grouped:
             records["group"] = 0
         words = records.view("<u4").reshape(len(records), -1)
-        return found, np.count_nonzero(ids == 0, axis=0), words.astype(np.uint64) @ factors
+        return found, missing, words.astype(np.uint64) @ factors
 
     for code, name in enumerate(SPLITS):
         for file, count in shards_of(name, rows[code], layout):
