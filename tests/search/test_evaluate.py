@@ -35,8 +35,15 @@ def oracle(shared: SharedWeights, arch: Architecture, scorer: Scorer) -> tuple[f
     network, config = deepcopy(shared.extract(arch)).eval(), scorer.config
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    head = [p.requires_grad_(True) for p in network.head.parameters()]
-    opt = torch.optim.Adagrad(head, lr=config.learning_rate, eps=config.eps)
+    calm = min(1.0, 16 / len(network.head_weight())) if config.head == "calm" else 1.0
+    head = [
+        {
+            "params": [p.requires_grad_(True)],
+            "lr": config.learning_rate * (1.0 if name == "bias" else calm),
+        }
+        for name, p in network.head.named_parameters()
+    ]
+    opt = torch.optim.Adagrad(head, eps=config.eps)
     rows = scorer.finetune
     assert rows is not None
     n, b = len(rows.labels), scorer.batch
@@ -58,6 +65,7 @@ def oracle(shared: SharedWeights, arch: Architecture, scorer: Scorer) -> tuple[f
         ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, batch_size=100),
         ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, cache_mb=0),
         ScoreConfig(finetune_steps=3, finetune_batch=1000),
+        ScoreConfig(finetune_steps=5, finetune_batch=64, head="calm"),
         ScoreConfig(finetune_steps=9, finetune_batch=64, finetune_rows=10, valid_rows=50),
     ],
 )

@@ -25,6 +25,7 @@ from nasrec.errors import DataError
 from nasrec.nn import SharedWeights, Together
 from nasrec.search.candidate import Score
 from nasrec.space import Architecture
+from nasrec.train.calm import head_factor
 from nasrec.train.config import Settings
 from nasrec.train.loop import derive_seed
 from nasrec.train.metrics import auc, grouped_auc, log_loss, normalized_entropy, to_device
@@ -47,6 +48,8 @@ class ScoreConfig(Settings):
             they need more; None for as many as the steps need and the training split has. Fewer
             rows cost less: each row's features are computed once.
         valid_rows: validation rows to measure on; None for all.
+        head: how the last FC is fine-tuned: `plain` (paper), or `calm`, at a rate that falls with
+            its width (`nasrec.train.calm`).
         learning_rate: 0.04, of Adagrad (released code).
         eps: of Adagrad; 1e-2 (released code).
         schedule: constant or cosine, without warm-up (released code has both).
@@ -60,6 +63,7 @@ class ScoreConfig(Settings):
     finetune_batch: int = Field(default=512, ge=1)
     finetune_rows: int | None = Field(default=None, ge=1)
     valid_rows: int | None = Field(default=None, ge=1)
+    head: Literal["plain", "calm"] = "plain"
     learning_rate: float = Field(default=0.04, gt=0)
     eps: float = Field(default=1e-2, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
@@ -74,10 +78,10 @@ class LastLayer:
     It is bound by reading the features twice.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, eps: float) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, eps: float, factor: float = 1.0) -> None:
         # (H,) and (1,), copies: the shared weights stay as they are
         self.weight, self.bias = weight.detach().clone(), bias.detach().clone().reshape(1)
-        self.eps = eps
+        self.eps, self.factors = eps, (factor, 1.0)  # on the rates of weight and bias
         self._sums = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
 
     def logits(self, features_bH: Tensor) -> Tensor:
@@ -94,9 +98,11 @@ class LastLayer:
         else:
             error_b.mul_(weights_b).div_(weights_b.sum())
         grads = torch.mv(features_bH.t(), error_b), error_b.sum(0, keepdim=True)
-        for value, grad, total in zip((self.weight, self.bias), grads, self._sums, strict=True):
+        for value, grad, total, factor in zip(
+            (self.weight, self.bias), grads, self._sums, self.factors, strict=True
+        ):
             total.addcmul_(grad, grad)
-            value.addcdiv_(grad, total.sqrt().add_(self.eps), value=-lr)
+            value.addcdiv_(grad, total.sqrt().add_(self.eps), value=-lr * factor)
 
 
 class Scorer:
@@ -167,16 +173,18 @@ class Scorer:
             return []
         together = Together([self.shared.subnet(a).eval() for a in architectures])
         with torch.inference_mode():
-            layers = {
-                i: LastLayer(head.weight(), head.bias, self.config.eps)
-                for i, head in ((i, together.networks[i].head) for i in set(together.same))
-            }
+            layers = {i: self._layer(together.networks[i]) for i in set(together.same)}
             self._finetune(together, layers)
             logits: dict[int, list[Tensor]] = {i: [] for i in layers}
             for i, x, _ in self._features(together, self.valid):
                 logits[i].append(layers[i].logits(x))
             scores = {i: self._measured(torch.cat(parts)) for i, parts in logits.items()}
         return [scores[i] for i in together.same]
+
+    def _layer(self, network: NASRecNet) -> LastLayer:
+        weight, bias = network.head.weight(), network.head.bias
+        calm = self.config.head == "calm"
+        return LastLayer(weight, bias, self.config.eps, head_factor(len(weight)) if calm else 1.0)
 
     def _measured(self, logits: Tensor) -> Score:
         y, w, g = self.valid.labels, self.valid.weights, self.groups

@@ -24,7 +24,8 @@ class StudyConfig(Settings):
         model: how networks are made, alone and on shared weights; LayerNorm and tables of at most
             500,000 rows, as in the paper's supernet.
         training: from scratch.
-        scoring: with shared weights; every variant is scored with and without its fine-tuning.
+        scoring: with shared weights; every variant is scored with and without its fine-tuning,
+            and with a calm one.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -45,4 +46,5 @@ class StudyConfig(Settings):
     def scorings(self) -> dict[str, ScoreConfig]:
         """The ways to score a subnet, by name."""
         plain = self.scoring.model_copy(update={"finetune_steps": 0})
-        return {"as trained": plain, "fine-tuned": self.scoring}
+        calm = self.scoring.model_copy(update={"head": "calm"})
+        return {"as trained": plain, "fine-tuned": self.scoring, "calmly fine-tuned": calm}

@@ -29,11 +29,12 @@ def start_at_base_rate(shared: SharedWeights, click_rate: float) -> None:
         shared.tensors[name].fill_(value)
 
 
-def head_factors(named: Sequence[tuple[str, nn.Parameter]]) -> Mapping[str, float]:
-    """Factors on the learning rate of a step's parameters: `FULL_RATE_WIDTH` by the head's width.
+def head_factor(width: int) -> float:
+    """Factor on the learning rate of a last FC of so many weights; at most 1."""
+    return min(1.0, FULL_RATE_WIDTH / max(1, width))
 
-    At most 1. The bias keeps its rate.
-    """
+
+def head_factors(named: Sequence[tuple[str, nn.Parameter]]) -> Mapping[str, float]:
+    """`head_factor` by name for the last FC among a step's parameters; its bias keeps its rate."""
     head = {n: p.numel() for n, p in named if n.startswith("head.") and n != "head.bias"}
-    factor = min(1.0, FULL_RATE_WIDTH / max(1, sum(head.values())))
-    return dict.fromkeys(head, factor)
+    return dict.fromkeys(head, head_factor(sum(head.values())))
