@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nasrec.errors import DataError
-from nasrec.nn import SharedWeights, Together
+from nasrec.nn import NASRecNet, SharedWeights, Together
 from nasrec.search.candidate import Score
 from nasrec.space import Architecture
 from nasrec.train.calm import head_factor
