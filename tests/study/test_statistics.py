@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nasrec.search.correlation import kendall, pearson, spearman
 from nasrec.study.statistics import (
     Estimate,
     better_half,
-    kendall,
-    pearson,
     regret,
     repeatability,
     resample_counts,
-    spearman,
     statistic,
 )
 

@@ -7,19 +7,21 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
 from nasrec.data.info import info
 from nasrec.errors import NasrecError, RunError
 from nasrec.files import finite
 from nasrec.pipeline import evidence
-from nasrec.pipeline.correlation import kendall, spearman
 from nasrec.pipeline.data import run_data
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.front import read_front
 from nasrec.pipeline.leaderboard import BASE_RATE
 from nasrec.pipeline.retrain import NASREC, RANDOM
 from nasrec.search import COSTS
+from nasrec.search.correlation import kendall, spearman
 from nasrec.search.journal import read_records
 from nasrec.serve import Model, load_model
 from nasrec.serve.bench import bench
@@ -248,8 +250,15 @@ def _ranks(sources: _Sources) -> dict[str, Any] | None:
         }
         for digest, trial in trained.items()
     ]
-    a, b = [p["supernet"] for p in pairs], [p["retrained"] for p in pairs]
-    return {"pairs": pairs, "kendall": kendall(a, b), "spearman": spearman(a, b)}
+    told: dict[str, Any] = {"pairs": pairs, "kendall": None, "spearman": None}
+    if len(pairs) > 1:
+        a, b = (np.array([pair[name] for pair in pairs]) for name in ("supernet", "retrained"))
+        once = np.ones((1, len(pairs)))
+        told |= {
+            "kendall": float(kendall(a, b, once)[0]),
+            "spearman": float(spearman(a, b, once)[0]),
+        }
+    return told
 
 
 def _front(sources: _Sources) -> dict[str, Any] | None:

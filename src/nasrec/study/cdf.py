@@ -9,11 +9,12 @@ import numpy as np
 from nasrec.data import PreparedData
 from nasrec.pipeline.progress import Reporter
 from nasrec.report.charts import Axis, Series, chart
+from nasrec.search.correlation import Floats
 from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import tell_time, truth_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
-from nasrec.study.statistics import Estimate, Floats, resample_counts
+from nasrec.study.statistics import Estimate, resample_counts
 from nasrec.study.truth import ground_truth
 
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

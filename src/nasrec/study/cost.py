@@ -15,13 +15,14 @@ from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import Trial
 from nasrec.report.charts import Axis, Series, chart
+from nasrec.search.correlation import spearman
 from nasrec.serve import ModelSpec
 from nasrec.space import load_architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import tell_time, truth_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
-from nasrec.study.statistics import Estimate, resample_counts, spearman
+from nasrec.study.statistics import Estimate, resample_counts
 from nasrec.study.truth import ground_truth, measured
 
 HEAD = ("model", "kind", "multiply-adds a row", "weights", "test log loss", "test AUC")

@@ -13,19 +13,13 @@ from markupsafe import Markup
 from nasrec.data import PreparedData
 from nasrec.pipeline.progress import Reporter
 from nasrec.report.charts import Axis, Series, chart, robust_limits
+from nasrec.search.correlation import Floats
 from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import scores_seconds, tell_time, truth_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
 from nasrec.study.scores import variant_scores
-from nasrec.study.statistics import (
-    STATISTICS,
-    Estimate,
-    Floats,
-    repeatability,
-    resample_counts,
-    statistic,
-)
+from nasrec.study.statistics import STATISTICS, Estimate, repeatability, resample_counts, statistic
 from nasrec.study.truth import Truth, ground_truth
 from nasrec.train import SupernetConfig
 

@@ -19,9 +19,9 @@ from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import Journal, ScoreConfig, Scorer
 from nasrec.search.candidate import Candidate
+from nasrec.search.correlation import Floats
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
-from nasrec.study.statistics import Floats
 from nasrec.train import CRITERIA, SupernetConfig, SupernetResult, train_supernet
 
 

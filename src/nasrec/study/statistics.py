@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from nasrec.search.correlation import Floats, kendall, pearson, spearman
 
 RESAMPLES = 2000
 """The ends of a 95 % interval then vary by a few percent of its length."""
@@ -28,34 +27,6 @@ def resample_counts(n: int, resamples: int = RESAMPLES, seed: int = 0) -> Floats
     rng = np.random.default_rng([seed, n])
     drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
     return np.concatenate([np.ones((1, n)), drawn.astype(np.float64)])
-
-
-def pearson(x: Floats, y: Floats, counts: Floats) -> Floats:
-    """(R,) Pearson's ρ; x and y are (n,) or (R, n). NaN where one of them does not vary."""
-    total = counts.sum(1, keepdims=True)
-
-    def centred(v: Floats) -> Floats:
-        v = np.broadcast_to(v, counts.shape)
-        return np.asarray(v - (counts * v).sum(1, keepdims=True) / total)
-
-    a, b = centred(x), centred(y)
-    squares = (counts * a * a).sum(1) * (counts * b * b).sum(1)
-    return _ratio((counts * a * b).sum(1), np.sqrt(squares))
-
-
-def spearman(x: Floats, y: Floats, counts: Floats) -> Floats:
-    """(R,) Pearson's ρ of the ranks within each resample, equal values at their mean rank."""
-    return pearson(_ranks(x, counts), _ranks(y, counts), counts)
-
-
-def kendall(x: Floats, y: Floats, counts: Floats) -> Floats:
-    """(R,) Kendall's τ-b (Kendall, 1945): pairs in the same less pairs in the other order."""
-    a, b = _signs(x), _signs(y)
-
-    def pairs(matrix: Floats) -> Floats:
-        return np.asarray(((counts @ matrix) * counts).sum(1))
-
-    return _ratio(pairs(a * b), np.sqrt(pairs(np.abs(a)) * pairs(np.abs(b))))
 
 
 def better_half(truth: Floats, counts: Floats) -> Floats:
@@ -77,22 +48,6 @@ def regret(score: Floats, truth: Floats, counts: Floats, k: int) -> Floats:
     chosen = (sorted_counts > 0) & (before < k)
     found = np.where(chosen, truth[order], np.inf).min(1)
     return np.asarray(found - np.where(counts > 0, truth, np.inf).min(1))
-
-
-def _signs(x: Floats) -> Floats:
-    return np.sign(x[:, None] - x[None, :])
-
-
-def _ranks(x: Floats, counts: Floats) -> Floats:
-    less = (x[None, :] < x[:, None]).astype(np.float64)  # [i, j]: j is below i
-    same = (x[None, :] == x[:, None]).astype(np.float64)
-    return np.asarray(counts @ less.T + (counts @ same.T + 1) / 2)
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    # A resample of one thing alone has no correlation; rounding leaves tiny sums of squares.
-    defined = below > 1e-300
-    return np.where(defined, above / np.where(defined, below, 1), np.nan)
 
 
 Statistic = Callable[[Floats, Floats, Floats], Floats]

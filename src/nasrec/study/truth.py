@@ -17,11 +17,12 @@ from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import Trial, run_trial
+from nasrec.search.correlation import Floats
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.space.drawing import distinct
 from nasrec.study.config import StudyConfig
-from nasrec.study.statistics import FEWEST, Floats
+from nasrec.study.statistics import FEWEST
 
 _SUBNETS_STREAM = 21
 
