@@ -22,7 +22,7 @@ html_copy_source = False
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-smartquotes = False  # options begin with two hyphens
+smartquotes_action = "D"  # dashes only
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

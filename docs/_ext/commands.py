@@ -6,6 +6,7 @@ options and its example, as `--help` gives them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,13 +36,21 @@ def _sections(group: Any, context: Any) -> Iterator[list[str]]:
 
 def _section(command: Any, context: Any) -> list[str]:
     usage = command.get_usage(context).removeprefix("Usage: ")
+    usage = re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), usage)
     example = command.epilog.removeprefix("Example: ")
-    lines = [f"## {context.command_path}", "", command.help, ""]
+    lines = [f"## {context.command_path}", "", _marked(command.help), ""]
     lines += ["```text", usage, "```", "", "For example:", "", "```console", f"$ {example}", "```"]
     for parameter in command.params:
         names, told = parameter.get_help_record(context)
-        lines += ["", f"`{names}`", f": {told}"]
+        if parameter.param_type_name == "argument":
+            names = parameter.name.upper()
+        lines += ["", f"`{names}`", f": {_marked(told)}"]
     return [*lines, ""]
+
+
+def _marked(text: str) -> str:
+    """A help text with its options as code."""
+    return re.sub(r"(?<![\w`-])--[a-z][a-z-]+", r"`\g<0>`", text)
 
 
 def _replace(app: object, name: str, source: list[str]) -> None:

@@ -16,7 +16,12 @@ from nasrec.space import NASREC_FULL, Architecture, PathSampler, load_architectu
 
 FOLDER = Path(__file__).parents[1] / "pictures"
 SPACE = NASREC_FULL.with_(
-    name="picture", blocks=3, dense_dims=(16, 32, 64), sparse_dims=(8, 16), max_connections=2
+    name="picture",
+    dense_ops=("FC", "SG", "DP"),
+    blocks=3,
+    dense_dims=(16, 32, 64),
+    sparse_dims=(8, 16),
+    max_connections=2,
 )
 
 

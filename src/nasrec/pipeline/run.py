@@ -63,7 +63,7 @@ class Run:
 
     @cached_property
     def front(self) -> dict[str, Any]:
-        """The front of quality and costs: what front.json holds."""
+        """The front of quality and costs, as in front.json."""
         return read_json(self._folder.front)
 
     def take(self, point: str, out: str | Path) -> Model:
