@@ -45,6 +45,9 @@ def test_quoted_lines_must_come_in_order_and_may_differ_in_numbers():
     printed = ["rows   12", "loss  0.5", "time", "end"]
     assert found(["rows 9", "..."], printed) == ["rows   12", "..."]
     assert found(["...", "time", "end"], printed) == ["...", "time", "end"]
+    table = ["name  loss", "----  ----", "a  1", "b  2", "", "end"]
+    other = ["...", "----  ----", "b  0.5", "a  0.75", "", "..."]
+    assert found(other, table) == ["...", *table[1:5], "..."]
     for wrong in (["loss 1"], ["rows 1"], ["...", "time", "loss 1", "..."], ["...", "cost 1"]):
         with pytest.raises(AssertionError):
             found(wrong, printed)

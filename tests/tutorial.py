@@ -89,21 +89,39 @@ def shape(line: str) -> str:
 
 
 def found(quoted: list[str], printed: list[str]) -> list[str]:
-    """The printed lines that the quoted ones stand for; AssertionError where one is missing."""
-    lines, at, anywhere = [], 0, False
-    for quote in quoted:
-        if quote == LEFT_OUT:
+    """The printed lines that the quoted ones stand for; AssertionError where one is missing.
+
+    The lines of a table, below its rule, may come in another order.
+    """
+    told = "\n".join(printed)
+    lines: list[str] = []
+    at, anywhere, left = 0, False, list(quoted)
+    while left:
+        if left[0] == LEFT_OUT:
             anywhere = True
-            lines.append(quote)
+            lines.append(left.pop(0))
             continue
-        rest = [i for i in range(at, len(printed)) if shape(printed[i]) == shape(quote)]
-        told = "\n".join(printed)
-        fits = bool(rest) and (anywhere or rest[0] == at)
-        assert fits, f"{quote!r} is not what comes next:\n{told}"
-        lines.append(printed[rest[0]].rstrip())
-        at, anywhere = rest[0] + 1, False
+        in_table = bool(lines) and shape(lines[-1]).startswith("--")
+        count = _until_blank(left) if in_table else 1
+        wanted = sorted(map(shape, left[:count]))
+        fits = [
+            i
+            for i in range(at, len(printed))
+            if sorted(map(shape, printed[i : i + count])) == wanted
+        ]
+        right = bool(fits) and (anywhere or fits[0] == at)
+        assert right, f"{left[:count]} is not what comes next:\n{told}"
+        at, anywhere = fits[0] + count, False
+        lines += [line.rstrip() for line in printed[fits[0] : at]]
+        del left[:count]
     assert anywhere or not quoted or at == len(printed), f"more was printed: {printed[at:]}"
     return lines
+
+
+def _until_blank(lines: list[str]) -> int:
+    """How many lines come before one that is empty or stands for others; at least 1."""
+    ends = (i for i, line in enumerate(lines) if i and line in ("", LEFT_OUT))
+    return next(ends, len(lines))
 
 
 def take(page: str, folder: Path) -> str:

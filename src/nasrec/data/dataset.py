@@ -116,7 +116,7 @@ class PreparedData:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder, for new rows (read when first asked for: it can be large)."""
+        """The encoder, for new rows. Read when first asked for, since it can be large."""
         return Encoder.load(self.path / ENCODER_FILE)
 
     def check(self) -> None:

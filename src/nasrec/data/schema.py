@@ -197,7 +197,7 @@ class Schema(BaseModel):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns that are read: all but the ignored ones."""
+        """The columns that are read, all but the ignored ones."""
         return tuple(column.name for column in self.columns if column.role != "ignore")
 
     @property

@@ -241,7 +241,7 @@ class Architecture:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal SHA-256 of the network: what is computed, however it is spelt.
+        """Hexadecimal SHA-256 of the network, what is computed, however it is spelt.
 
         Stable across processes and versions of Python.
         """
