@@ -11,6 +11,7 @@ import torch
 import yaml
 from typer.main import get_command
 
+import nasrec
 from nasrec.cli import app
 from nasrec.config import SearchConfig
 from nasrec.nn import Inputs, SharedWeights, cost
@@ -76,6 +77,12 @@ def test_every_page_is_in_the_navigation():
     trees = "\n".join(re.findall(r"```\{toctree\}(.*?)```", index, re.S)).split()
     for page in ROOT.glob("docs/*.md"):
         assert page.stem in {*trees, "index"}, f"put {page.name} into a toctree of docs/index.md"
+
+
+def test_every_public_name_is_on_the_page_of_the_api():
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\.\. auto\w+:: nasrec\.(\w+)$", page, re.M))
+    assert shown == {*nasrec.__all__, "NASRecClassifier"}
 
 
 def test_settings_on_the_page_of_benchmarks_are_settings():

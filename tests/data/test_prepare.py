@@ -298,3 +298,16 @@ def test_caps_and_a_value_of_a_megabyte(tmp_path):
     longer = Schema(columns=(schema.columns[0], column.model_copy(update={"cap": None})))
     other = prepare(frame, tmp_path / "longer", schema=longer)
     assert max(map(len, other.encoder.categorical[0].values)) == 1 << 20
+
+
+def test_missing_numbers_are_counted_whatever_the_transform(tmp_path):
+    transforms = ("log1p", "standardize", "none")
+    numbers = [None, 0.0, 3.0, None, 7.0] * 20
+    frame = pl.DataFrame({"click": [0, 1] * 50, **dict.fromkeys(transforms, numbers)})
+    columns = [Column(name=name, role="dense", transform=name) for name in transforms]
+    schema = Schema(columns=(Column(name="click", role="label"), *columns))
+    data = prepare(frame, tmp_path / "data", schema=schema)
+    shares = data.manifest["missing"]
+    assert len(set(shares.values())) == 1, shares
+    assert shares["log1p"] == pytest.approx(0.4, abs=0.1)
+    assert np.isfinite(data.train.dense).all()

@@ -83,7 +83,8 @@ def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Rec
         for i, numbers in enumerate(dense):
             values = numbers[start : start + BLOCK]
             fitted = encoder.dense[i].transform == "standardize"
-            block["dense"][:, i] = encoder.dense[i].encode(values) if fitted else values
+            encoded = encoder.dense[i].encode(values) if fitted else values
+            block["dense"][:, i] = np.where(np.isnan(encoded), 0, encoded)
         for i, (ids, table) in enumerate(columns):
             values = ids[start : start + BLOCK]
             block[f"id{i}"] = values if table is None else table.take(values)

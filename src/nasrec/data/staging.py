@@ -226,9 +226,11 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     for i, number in enumerate(plan.dense):
         numbers = number.numbers(chunk)
         present.append(not bool(np.isnan(numbers).all()))
-        # What needs no statistics is encoded at once: half the bytes.
-        fitted = number.transform == "standardize"
-        columns[f"dense{i}"] = numbers if fitted else number.encode(numbers)
+        # What needs no statistics is encoded at once: half the bytes. Missing stays NaN, to be
+        # counted among the rows of train.
+        if number.transform != "standardize":
+            numbers = np.where(np.isnan(numbers), np.float32("nan"), number.encode(numbers))
+        columns[f"dense{i}"] = numbers
     texts: dict[str, pl.Series] = {}
     slot = 0
     for i, category in enumerate(plan.categorical):
