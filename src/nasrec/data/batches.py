@@ -199,7 +199,7 @@ class Split:
         if shuffle_seed is not None:
             read = _Shuffled(self, BlockShuffle(len(self), shuffle_seed, block, buffer)).read
         together = max(1, PORTION // batch_size)
-        room = np.empty(together * batch_size, self.layout.dtype)
+        room = np.empty(min(together * batch_size, len(self)), self.layout.dtype)
         for begin in range(start, count, together):
             sizes: list[int] = []
             for i in range(begin, min(begin + together, count)):
