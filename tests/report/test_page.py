@@ -18,7 +18,7 @@ from nasrec.pipeline import Reporter, write_report
 from nasrec.pipeline import report as stage
 from nasrec.pipeline.findings import PARTS, findings
 from nasrec.pipeline.folder import RunFolder
-from nasrec.report import page
+from nasrec.report import figures, page
 from nasrec.report.page import verdict
 from tests.end_to_end.tiny import SETTINGS
 
@@ -143,6 +143,21 @@ def test_how_sure_it_is(found, ends, said):
     text = Page(page(found)).text
     assert [word in text for word in words.values()].count(True) == 1
     assert words[said] in text
+
+
+def test_a_criterion_that_rises(found):
+    found = copy.deepcopy(found)
+    found["criterion"] |= {"field": "auc", "title": "AUC", "rises": True}
+    best = max(e["score"]["auc"] for e in found["search"])
+    over_time = figures.search_over_time(found)
+    assert over_time.rows[-1][1] == f"{best:.5f}"
+    for figure in figures.quality_and_cost(found):
+        points = [tuple(float(cell.replace(",", "")) for cell in row[-2:]) for row in figure.rows]
+        if figure.name.startswith("candidates"):  # more costs more only if it is better
+            assert points == sorted(points)
+            assert points[-1][1] == pytest.approx(best, abs=1e-5)
+        assert "validation AUC" in str(figure.svg)
+    assert "AUC" in Page(page(found)).text
 
 
 def test_names_of_columns_are_only_text(found):

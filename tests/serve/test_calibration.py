@@ -24,7 +24,7 @@ from nasrec.serve.calibration import (
 )
 from nasrec.serve.interval import interval, report
 from nasrec.train.metrics import auc, log_loss, metrics_of
-from nasrec.train.reliability import bias_ratio, calibration_error
+from nasrec.train.reliability import bias_ratio, calibration_curve, calibration_error
 from tests.serve.models import LOG, model_of
 
 
@@ -119,6 +119,19 @@ def test_calibration_error_by_hand():
     assert math.isnan(calibration_error([], []))
     assert bias_ratio([0.5, 0.5, 0.5], [1, 0, 0]) == pytest.approx(1.5)
     assert math.isnan(bias_ratio([0.5], [0]))
+
+
+def test_the_calibration_curve_adds_up_to_the_error():
+    rng = np.random.default_rng(3)
+    p = rng.random(997)
+    y = (rng.random(997) < p**2).astype(float)
+    curve = calibration_curve(p, y, bins=7)
+    assert {n for _, _, n in curve} <= {142, 143}
+    assert sum(n for _, _, n in curve) == 997
+    assert [a for a, _, _ in curve] == sorted(a for a, _, _ in curve)
+    error = sum(n * abs(a - b) for a, b, n in curve) / 997
+    assert error == pytest.approx(calibration_error(p, y, bins=7))
+    assert calibration_curve([], []) == []
 
 
 @settings(max_examples=30, deadline=None)
