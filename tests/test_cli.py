@@ -117,6 +117,15 @@ def test_search(folder):
     assert found["model"] == str(folder / "run/model")
 
 
+def test_report(folder, tmp_path):
+    found = object_of("report", folder / "run", "--out", tmp_path / "r.html")
+    assert found["finished"]
+    assert found["report"] == str(tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
+    assert "not a run folder" in refused("report", tmp_path)
+    assert "this is a folder" in refused("report", folder / "run", "--out", tmp_path)
+
+
 def test_prepare_train_evaluate(folder, tmp_path):
     told = object_of("prepare", folder / "log.csv", "--label", "label", "--out", tmp_path / "data")
     assert told["rows"] == {"train": 1200, "valid": 150, "test": 150}

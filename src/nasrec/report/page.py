@@ -32,7 +32,7 @@ def page(found: Mapping[str, Any]) -> str:
     made = {figure.name: figure for figure in (*by_cost, *others) if figure is not None}
     columns = None if found["columns"] is None else _by_importance(found)
     told = [float(c["importance"]["logloss"]) for c in columns or () if c["importance"]]
-    return _template().render(
+    text = _template().render(
         found=found,
         name=str(found["run"]).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1],
         figures=made,
@@ -45,6 +45,7 @@ def page(found: Mapping[str, Any]) -> str:
         style=Markup(_text("page.css")) + STYLE,
         verdict=verdict(found),
     )
+    return text.strip() + "\n"
 
 
 def verdict(found: Mapping[str, Any]) -> str | None:
