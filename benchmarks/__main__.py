@@ -14,6 +14,7 @@ from benchmarks import (
     published,
     read,
     real_data,
+    scoring,
     supernet,
 )
 from benchmarks.harness import command
@@ -25,6 +26,7 @@ FIGURES = {
     "table-growth": (supernet.table_growth, 5),
     "supernet-memory": (supernet.memory, 3),
     "embedding": (supernet.embedding, 15),
+    "siblings": (scoring.siblings, 50),
     "retrain": (models.retrain, 3),
     "predict": (models.predict, 15),
     "startup": (models.startup, 9),
@@ -38,7 +40,8 @@ BENCHMARKS = {
     "full-size": full_size.main,
     "leaderboards": leaderboards.main,
     **{name: command(name, *figure) for name, figure in FIGURES.items()},
-    "all": lambda arguments: page.main(list(FIGURES), arguments),
+    "search": scoring.search_command,
+    "all": lambda arguments: page.main([*FIGURES, "search"], arguments),
 }
 
 

@@ -75,25 +75,32 @@ def _weighted(left: Tensor, right: Tensor, rows: Tensor, exact: bool) -> Tensor:
     return out
 
 
-def _forward(q: Tensor, k: Tensor, v: Tensor, moments: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs, moments of keys and values, and logarithms of the sums, of (M, d, N) tensors.
+def _forward(q: Tensor, k: Tensor, v: Tensor, moments: bool) -> tuple[Tensor, Tensor, bool]:
+    """Outputs of (M, d, N) tensors, and what `_weighted` gave: sums, values, then the moments.
 
-    Shapes: (M, d, N), (M, d + d², N) or (M, 0, N), (M, 1, N).
+    The last one says whether the sums are relative to the maxima that stand last.
     """
     M, d, N = q.shape
-    # |q| |k| bounds the logits; only where it is large is the greatest of each query looked for.
-    exact = M * N > 0 and not bool(_longest(q) * _longest(k) <= SAFE**2)
+    # d max|q| max|k| bounds the logits; only where that is large is each query's greatest found.
+    exact = M * N > 0 and not d * _greatest(q) * _greatest(k) <= SAFE
     parts = [torch.ones_like(q[:, :1]), v, *((k, _outer(k, v)) if moments else ())]
-    rows = torch.cat(parts, 1)
-    found = _weighted(k.transpose(1, 2).contiguous(), q, rows, exact)
-    total, mixed, kept = found[:, :1], found[:, 1 : 1 + d], found[:, 1 + d : rows.shape[1]]
-    sums = total.log() + found[:, -1:] if exact else total.log()
-    return mixed / total, kept / total, sums
+    found = _weighted(k.transpose(1, 2).contiguous(), q, torch.cat(parts, 1), exact)
+    return found[:, 1 : 1 + d] / found[:, :1], found, exact
 
 
-def _longest(x: Tensor) -> Tensor:
-    """The greatest squared length of a head's vectors."""
-    return x.square().sum(1).amax()
+def _greatest(x: Tensor) -> float:
+    low, high = x.aminmax()
+    return max(-float(low), float(high))
+
+
+def _contracted(pairs: Tensor, x: Tensor) -> Tensor:
+    """Σ_c pairs[:, a d + c] x[:, c]: (M, d², N) and (M, d, N) to (M, d, N)."""
+    M, d, N = x.shape
+    pairs = pairs.view(M, d, d, N)
+    total = pairs[:, :, 0] * x[:, :1]
+    for c in range(1, d):
+        total.addcmul_(pairs[:, :, c], x[:, c : c + 1])
+    return total
 
 
 class _Attention(torch.autograd.Function):
@@ -101,20 +108,23 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        out, moments, sums = _forward(q, k, v, moments=True)
-        ctx.save_for_backward(q, k, v, out, moments, sums)
+        out, found, ctx.exact = _forward(q, k, v, moments=True)
+        ctx.save_for_backward(q, k, v, out, found)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v, out, moments, sums = ctx.saved_tensors
-        M, d, N = q.shape
+        q, k, v, out, found = ctx.saved_tensors
+        d = q.shape[1]
+        total, keys = found[:, :1], found[:, 1 + d : 1 + 2 * d]
+        sums = total.log() + found[:, -1:] if ctx.exact else total.log()
         dots = (grad * out).sum(1, keepdim=True)
-        dq = (moments[:, d:].view(M, d, d, N) * grad.unsqueeze(1)).sum(2) - dots * moments[:, :d]
+        pairs = found[:, 1 + 2 * d : (1 + d) ** 2]
+        dq = _contracted(pairs, grad).addcmul_(dots, keys, value=-1).div_(total)
         left = torch.cat([q, -sums], 1).transpose(1, 2).contiguous()
         right = torch.cat([k, torch.ones_like(sums)], 1)
         rows = torch.cat([grad, dots * q, _outer(q, grad)], 1)
         found = _weighted(left, right, rows, exact=False)
-        dk = (found[:, 2 * d :].view(M, d, d, N) * v.unsqueeze(1)).sum(2) - found[:, d : 2 * d]
+        dk = _contracted(found[:, 2 * d :], v).sub_(found[:, d : 2 * d])
         return dq, dk, found[:, :d]
