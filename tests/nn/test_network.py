@@ -131,3 +131,14 @@ def test_bad_options_are_told():
         ModelOptions(embedding_dim=10)
     with pytest.raises(ConfigError, match="at least one"):
         Inputs(0, ())
+
+
+def test_a_network_computes_where_its_weights_are():
+    """On the device without storage: no tensor is made, or left, on another one."""
+    for seed in range(2):
+        model = NASRecNet(draw(seed), INPUTS).to("meta")
+        dense, sparse, _ = (x.to("meta") for x in rows(INPUTS, 4))
+        logits = model(dense, sparse)
+        assert (logits.device.type, logits.shape) == ("meta", (4,))
+        logits.sum().backward()
+        assert all(p.grad.device.type == "meta" for p in model.parameters())
