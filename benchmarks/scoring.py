@@ -165,7 +165,7 @@ def agreement(
     fast: Sequence[float], exhaustive: Sequence[float], times: dict[str, float]
 ) -> list[Result]:
     """Kendall's τ, and how many of the best five are the same."""
-    from nasrec.study.statistics import kendall
+    from nasrec.search.correlation import kendall
 
     x, y = np.array(fast), np.array(exhaustive)
     tau = float(kendall(x, y, np.ones((1, len(x))))[0])

@@ -108,6 +108,7 @@ def test_a_score_does_not_depend_on_the_others() -> None:
         ScoreConfig(finetune_steps=10, finetune_batch=64),
         ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, batch_size=100),
         ScoreConfig(finetune_steps=30, finetune_batch=64, finetune_rows=200, cache_mb=0),
+        ScoreConfig(finetune_steps=20, finetune_batch=64, cache_mb=1),  # room for some, not all
         ScoreConfig(finetune_steps=0),
     ],
 )

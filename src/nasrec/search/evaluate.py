@@ -171,15 +171,55 @@ class Scorer:
         """
         if not architectures:
             return []
-        together = Together([self.shared.subnet(a).eval() for a in architectures])
+        networks = [self.shared.subnet(a).eval() for a in architectures]
+        same = Together(networks).same
+        scores: dict[int, Score] = {}
+        for portion in self._portions({i: networks[i] for i in same}):
+            found = self._score_together([networks[i] for i in portion])
+            scores.update(zip(portion, found, strict=True))
+        return [scores[i] for i in same]
+
+    def _score_together(self, networks: Sequence[NASRecNet]) -> list[Score]:
+        """Scores of networks that all compute something else."""
+        together = Together(networks)
         with torch.inference_mode():
-            layers = {i: self._layer(together.networks[i]) for i in set(together.same)}
+            layers = [self._layer(network) for network in networks]
             self._finetune(together, layers)
-            logits: dict[int, list[Tensor]] = {i: [] for i in layers}
+            logits: list[list[Tensor]] = [[] for _ in networks]
             for i, x, _ in self._features(together, self.valid):
                 logits[i].append(layers[i].logits(x))
-            scores = {i: self._measured(torch.cat(parts)) for i, parts in logits.items()}
-        return [scores[i] for i in together.same]
+            return [self._measured(torch.cat(parts)) for parts in logits]
+
+    def _portions(self, networks: Mapping[int, NASRecNet]) -> Iterator[list[int]]:
+        """Which are scored together: as many as the cache has room for, if it is used.
+
+        Without room for their features all would be computed again for each pass.
+        """
+        bytes_of = {i: self._finetune_rows * n.head.madds * 4 for i, n in networks.items()}
+        room = self.config.cache_mb * 2**20
+        if self._passes <= 1 or sum(bytes_of.values()) <= room:
+            yield list(networks)
+            return
+        if large := [i for i, size in bytes_of.items() if size > room]:
+            yield large
+        portion: list[int] = []
+        for i in (i for i, size in bytes_of.items() if size <= room):
+            if portion and sum(bytes_of[j] for j in (*portion, i)) > room:
+                yield portion
+                portion = []
+            portion.append(i)
+        if portion:
+            yield portion
+
+    @property
+    def _finetune_rows(self) -> int:
+        return 0 if self.finetune is None else len(self.finetune.labels)
+
+    @property
+    def _passes(self) -> int:
+        """How often the fine-tuning goes through its rows."""
+        batches = self._finetune_rows // self.batch
+        return math.ceil(self.config.finetune_steps / batches) if batches else 0
 
     def _layer(self, network: NASRecNet) -> LastLayer:
         weight, bias = network.head.weight(), network.head.bias
@@ -212,19 +252,17 @@ class Scorer:
             for i, features in together.features(part.dense, part.sparse):
                 yield i, features, part
 
-    def _finetune(self, together: Together, layers: Mapping[int, LastLayer]) -> None:
+    def _finetune(self, together: Together, layers: Sequence[LastLayer]) -> None:
         """Train the last layers, each by its own steps, in the order of the rows."""
         if self.finetune is None:
             return
         steps, b = self.config.finetune_steps, self.batch
-        rows = len(self.finetune.labels)
-        passes = math.ceil(steps / (rows // b))
-        entries = rows * sum(layer.weight.numel() for layer in layers.values())
-        keep = passes > 1 and entries * 4 <= self.config.cache_mb * 2**20
+        entries = self._finetune_rows * sum(layer.weight.numel() for layer in layers)
+        keep = self._passes > 1 and entries * 4 <= self.config.cache_mb * 2**20
         kept: list[tuple[int, Tensor, Batch]] = []
-        done = dict.fromkeys(layers, 0)
+        done = [0] * len(layers)
         schedule = SCHEDULES[self.config.schedule]
-        for number in range(passes):
+        for number in range(self._passes):
             fresh = self._features(together, self.finetune, multiple=b)
             for i, features, part in kept if keep and number else fresh:
                 if keep and not number:
@@ -237,7 +275,7 @@ class Scorer:
                     weights = None if part.weights is None else part.weights[mini]
                     layers[i].step(features[mini], part.labels[mini], lr, weights)
                     done[i] += 1
-                if min(done.values()) == steps:
+                if min(done) == steps:
                     return
 
 
