@@ -189,9 +189,9 @@ def page(
         )
     lines += [
         "",
-        f"{beaten} of the {len(models)} hand-made models are dominated on the test rows by a point of "
-        "the front.",
-        "A model without matrix products has 0 multiply-adds as they are counted here, so nothing can",
-        "dominate it.",
+        f"{beaten} of the {len(models)} hand-made models are dominated on the test rows by a "
+        "point of the front.",
+        "A model without matrix products has 0 multiply-adds as they are counted here, so nothing "
+        "can dominate it.",
     ]
     return "\n".join(lines) + "\n"
