@@ -132,7 +132,8 @@ class SearchConfig(Settings):
             that is trained is log loss in any case.
         costs: what is to be low as well, and makes the search one for a front: any of `madds`,
             `weights`, `bytes`, `latency`, each of the standalone network.
-        method: evolution (the paper's), random search, or nsga2, over the same scores; None is
+        method: evolution (the paper's), random search, guided (evolution whose children a learned
+            ranker chooses), or nsga2, over the same scores; None is
             evolution, and nsga2 where there are costs.
         evolution: sizes of the evolution.
         evaluations: number of candidates to score; None is what `evolution` plans.
@@ -166,7 +167,7 @@ class SearchConfig(Settings):
     scoring: ScoreConfig = ScoreConfig()
     criterion: CriterionName = "logloss"
     costs: tuple[str, ...] = ()
-    method: Literal["evolution", "random", "nsga2"] | None = None
+    method: Literal["evolution", "random", "nsga2", "guided"] | None = None
     evolution: EvolutionSettings = evolution_for(400)
     evaluations: int | None = Field(default=None, ge=1)
     max_madds: int | None = Field(default=None, ge=1)
@@ -210,9 +211,9 @@ class SearchConfig(Settings):
     def _one_criterion(self) -> SearchConfig:
         if self.retrain.criterion not in ("logloss", self.criterion):
             raise ValueError("retrain.criterion is that of the search: set criterion instead")
-        if self.costs and self.method == "evolution":
+        if self.costs and self.method in ("evolution", "guided"):
             raise ValueError(
-                "method evolution has one goal: choose nsga2 or random, or leave out the costs"
+                f"method {self.method} has one goal: choose nsga2 or random, or leave out the costs"
             )
         return self
 

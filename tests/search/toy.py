@@ -13,6 +13,7 @@ from nasrec.search import (
     Candidate,
     EvolutionSettings,
     Goals,
+    GuidedSettings,
     Journal,
     NSGA2Settings,
     Score,
@@ -50,7 +51,11 @@ def toy_losses(name: str, architecture: Architecture) -> tuple[float, ...]:
 
 
 def build(name: str, space: SearchSpace = SPACE, seed: int = 3) -> SearchMethod:
-    settings = {"evolution": SMALL_EVOLUTION, "nsga2": NSGA2Settings(population=8)}.get(name)
+    settings = {
+        "evolution": SMALL_EVOLUTION,
+        "guided": GuidedSettings(**SMALL_EVOLUTION.model_dump()),
+        "nsga2": NSGA2Settings(population=8),
+    }.get(name)
     return METHODS[name](space, settings, seed=seed)
 
 

@@ -86,7 +86,9 @@ def search(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="evolution, random or nsga2 (evolution; nsga2 with --objective)."),
+        typer.Option(
+            help="evolution, guided, random or nsga2 (evolution; nsga2 with --objective)."
+        ),
     ] = None,
     max_madds: Annotated[
         int | None,

@@ -17,7 +17,16 @@ from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
-from nasrec.search import METHODS, Goals, Journal, NSGA2Settings, Scorer, SearchMethod, search
+from nasrec.search import (
+    METHODS,
+    Goals,
+    GuidedSettings,
+    Journal,
+    NSGA2Settings,
+    Scorer,
+    SearchMethod,
+    search,
+)
 from nasrec.search.candidate import Candidate
 from nasrec.search.pareto import fronts, spread
 from nasrec.space import Architecture
@@ -38,6 +47,8 @@ def method_of(config: SearchConfig, costs: Costs) -> SearchMethod:
     settings: Settings | None = None
     if name == "evolution":
         settings = config.evolution
+    elif name == "guided":
+        settings = GuidedSettings(**config.evolution.model_dump())
     elif name == "nsga2":
         settings = NSGA2Settings(population=config.evolution.population)
     return METHODS[name](

@@ -4,6 +4,7 @@ from nasrec.search.candidate import Candidate, Score
 from nasrec.search.evaluate import ScoreConfig, Scorer
 from nasrec.search.evolution import Evolution, EvolutionSettings
 from nasrec.search.goals import COSTS, Goals
+from nasrec.search.guided import Guided, GuidedSettings
 from nasrec.search.journal import Journal
 from nasrec.search.method import METHODS, SearchMethod, register
 from nasrec.search.nsga2 import NSGA2, NSGA2Settings
@@ -18,6 +19,8 @@ __all__ = [
     "Evolution",
     "EvolutionSettings",
     "Goals",
+    "Guided",
+    "GuidedSettings",
     "Journal",
     "NSGA2Settings",
     "RandomSearch",
