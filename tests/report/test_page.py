@@ -56,6 +56,13 @@ class Page(HTMLParser):
         return [a[name] or "" for _, a in self.tags if name in a]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_time_for_latency():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nasrec.pipeline.findings.LATENCY_SECONDS", 1e-3)
+        yield
+
+
 @pytest.fixture(scope="module")
 def found(finished):
     return findings(RunFolder(finished / "run"))

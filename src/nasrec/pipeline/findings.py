@@ -31,8 +31,10 @@ from nasrec.train import CRITERIA
 FORMAT = "nasrec-report/1"
 #: Rows a call whose latency is measured: one request, and what a ranker scores for one user.
 LATENCY_BATCHES = (1, 128)
+LATENCY_SECONDS = 0.2
+"""For each of them: a figure to begin with, from hundreds of calls."""
 
-
+# What is read of the entries of leaderboard.json.
 _OF_TRIALS = {"trial", "family", "digest", "weights", "madds", "bytes", "failed"}
 _OF_TRIALS |= {f"valid_{criterion.field}" for criterion in CRITERIA.values()}
 _OF_ROWS = _OF_TRIALS | {"name", "embedding_weights", "trainings", "family_seconds", "test_rows"}
@@ -287,7 +289,9 @@ def _environment(sources: _Sources) -> dict[str, Any] | None:
 def _latency(sources: _Sources) -> list[dict[str, Any]] | None:
     if sources.model is None:
         return None
-    timed = bench(sources.model, batches=LATENCY_BATCHES, runtimes=("torch",), seconds=0.2)
+    timed = bench(
+        sources.model, batches=LATENCY_BATCHES, runtimes=("torch",), seconds=LATENCY_SECONDS
+    )
     return [timing.to_dict() for timing in timed]
 
 
