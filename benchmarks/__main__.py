@@ -16,6 +16,7 @@ from benchmarks import (
     read,
     real_data,
     scoring,
+    studies,
     supernet,
 )
 from benchmarks.harness import command
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "real-data": real_data.main,
     "front": front.main,
     "published": published.main,
+    "studies": studies.main,
     "full-size": full_size.main,
     "leaderboards": leaderboards.main,
     **{name: command(name, *figure) for name, figure in FIGURES.items()},

@@ -1,0 +1,89 @@
+"""The ranking study at sizes for two cores, on a log with known truth or a real one.
+
+    python -m benchmarks studies --log synthetic --out runs --page docs/studies.md
+
+The space is the paper's Full without attention, cut to 5 blocks and narrow widths, so that tens of
+subnets can be trained from scratch, several times, in half an hour. A study that was stopped goes
+on. With `--page` the table between the log's markers is written anew; the rest of the page stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+from benchmarks.real_data import prepare_log
+
+ROWS, SYNTHETIC_ROWS = 50_000, 300_000
+
+
+def data_of(log: str, data: Path, out: Path) -> Path:
+    """The prepared folder of a log."""
+    from nasrec.data import SyntheticLog, prepare
+
+    if log != "synthetic":
+        return prepare_log(log, data, out, 0)
+    folder = out / "data" / log
+    if not folder.is_dir():
+        raw = out / "data" / f"{log}.csv"
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        SyntheticLog().write_csv(raw, SYNTHETIC_ROWS)
+        prepare(raw, folder, label="label")
+    return folder
+
+
+def main(arguments: list[str]) -> None:
+    """Entry of `python -m benchmarks studies`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks studies", description=__doc__)
+    default = os.environ.get("NASREC_DATA", "../shared/data")
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real logs")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the studies")
+    parser.add_argument("--log", default="synthetic", help="synthetic, or a real log")
+    parser.add_argument("--subnets", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--variants", default="paper:4,calm-no-warmup:4")
+    parser.add_argument("--page", type=Path, help="write the table between this page's markers")
+    options = parser.parse_args(arguments)
+    import torch
+
+    from nasrec.config import model_options
+    from nasrec.pipeline.data import DataRequest
+    from nasrec.search import ScoreConfig
+    from nasrec.space import NASREC_FULL
+    from nasrec.study import StudyConfig, run_study, variants_named
+    from nasrec.train import TrainConfig
+
+    torch.set_num_threads(1)
+    config = StudyConfig(
+        space=NASREC_FULL.with_(
+            name="narrow",
+            sparse_ops=("EFC",),
+            dense_dims=(16, 32, 64),
+            sparse_dims=(8, 16),
+            blocks=5,
+        ),
+        subnets=options.subnets,
+        seeds=options.seeds,
+        rows=ROWS,
+        model=model_options(8, embedding_cap=500_000),
+        training=TrainConfig(epochs=2, batch_size=256, patience=None),
+        scoring=ScoreConfig(finetune_rows=10_240, valid_rows=20_000),
+    )
+    folder = options.out / "studies" / options.log
+    request = DataRequest(data_of(options.log, options.data, options.out))
+    variants = variants_named(options.variants)
+    _, text = run_study("ranking", request, folder, config, variants=variants)
+    print(text)
+    if options.page:
+        rewrite(options.page, options.log, (folder / "ranking.md").read_text(encoding="utf-8"))
+
+
+def rewrite(page: Path, name: str, text: str) -> None:
+    """Put a text, and which machine it is from, between the markers of a name."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    after = rest.split(end)[1]
+    machine = f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread."
+    page.write_text(f"{before}{begin}\n{text}\n{machine}\n\n{end}{after}", encoding="utf-8")
