@@ -35,6 +35,15 @@ napoleon_use_ivar = True
 default_role = "code"
 
 nitpicky = True
-# Types of other libraries (the site links to no other site), and those of ours that the page
-# does not show.
-nitpick_ignore_regex = [("py:.*", r".*")]
+# Types of other libraries, since the site links to no other site, and what of ours is no part of
+# the API.
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!nasrec\.).*"),
+    ("py:.*", r"nasrec\.data\.(batches|encode|formats|split|synthetic)\..*"),
+    (
+        "py:.*",
+        r"nasrec\.(nn\.(embedding|operators|parameters)|serve\.(calibration|model|spec))\..*",
+    ),
+    ("py:.*", r"nasrec\.space\.architecture\.(Block|LiveBlock)|nasrec\.train\.config\.Settings"),
+    ("py:.*", r"nasrec\..*\.(_\w+|Annotated)"),  # the validators of settings
+]
