@@ -119,7 +119,7 @@ def table() -> str:
     bytes_a_row = [layout.dtype.itemsize for layout in records]
     row("rows", [f"{b.rows:,}" for b in BENCHMARKS])
     row("numeric, categorical columns", [f"{b.dense}, {len(b.sizes)}" for b in BENCHMARKS])
-    row("prepared, on disk", [
+    row("prepared (`paper`), on disk", [
         f"{size * b.rows / 1e9:.1f} GB" for size, b in zip(bytes_a_row, BENCHMARKS, strict=True)
     ])  # fmt: skip
     row("rows of the full embedding tables", [f"{sum(b.sizes) / 1e6:.1f} M" for b in BENCHMARKS])
@@ -130,10 +130,11 @@ def table() -> str:
     row("one network from scratch, one epoch", [f"{h['scratch']:.0f} h" for h in hours])
     found = machine()
     said = (
-        f"Measured by `python -m benchmarks full-size` on one thread of {found['cpu']} "
-        f"(torch {found['torch']}, {found['vector']}) that other work shared: the last three "
-        "lines. They are processor seconds a row times the rows of train, of the space Full. "
-        "The lines before are exact."
+        f"Made by `python -m benchmarks full-size` on one thread of {found['cpu']} "
+        f"(torch {found['torch']}, {found['vector']}), which\nother work shared. The last three "
+        "lines are extrapolated: processor seconds a row, times the rows\nof train, of the space "
+        f"Full; for a candidate {FINETUNE_ROWS:,} train and {VALID_ROWS:,} validation rows. The\n"
+        "lines before them follow from the protocol."
     )
     return "\n".join([*lines, "", said])
 
