@@ -77,7 +77,7 @@ def page(out: Path) -> str:
         "Made by `python -m benchmarks leaderboards --page docs/leaderboards.md` from `nasrec",
         "compare` ([compare.md](compare.md)); nothing here is typed by hand. ± is the standard",
         "deviation over seeds; the interval is that of the difference to the best, over test rows",
-        "and seeds. NASRecNet is searched on the log itself, far more briefly than in the paper:",
+        "and seeds. A searched NASRecNet is searched far more briefly than in the paper:",
         "its supernet sees 40,000 rows and 40 candidates are scored. The machine had other work,",
         "so times are upper bounds.",
     ]
@@ -117,7 +117,7 @@ def line(row: dict[str, Any]) -> str:
     cells += [
         row["trial"],
         f"{row['weights']:,}",
-        f"{row['madds']:,}",
+        f"{row['madds']:,}" if row["madds"] else "",
         "" if seconds is None else f"{seconds:.0f} s",
         ", ".join(f"{t['p50']:.2f} ({t['p99']:.2f}) ms" for t in (latency or {}).values()),
     ]

@@ -44,7 +44,7 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each chosen trial.")] = 3,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="Trainings each model may choose from (leaderboard 5, paper 3)."),
+        typer.Option(min=1, help="Trainings each model may choose from (leaderboard 6, paper 3)."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trainings side by side; as many as cores.")

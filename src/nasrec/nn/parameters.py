@@ -71,6 +71,15 @@ def constant(value: float) -> Init:
     return init
 
 
+def normal(std: float) -> Init:
+    """Normal with mean 0."""
+
+    def init(tensor: Tensor, generator: torch.Generator, length: Length) -> None:
+        tensor.normal_(0, std, generator=generator)
+
+    return init
+
+
 def xavier_uniform(fan_in: Axis, fan_out: Axis) -> Init:
     """Uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
 

@@ -15,7 +15,7 @@ from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
-from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
+from nasrec.nn.parameters import Axis, Maker, constant, normal, xavier_uniform
 
 
 class Baseline(nn.Module):
@@ -100,6 +100,7 @@ class Fields(nn.Module):
     """One vector a column: x_j u_j for numeric column j, then the embeddings e_f.
 
     With u_j learned, this is how a factorization machine reads a number, and the papers after it.
+    The u_j begin with the spread that the options give embeddings.
 
     Shapes: dense (B, n_dense), embeddings (B, F, E), to (B, M, E) with M = n_dense + F.
     """
@@ -107,7 +108,9 @@ class Fields(nn.Module):
     def __init__(self, inputs: Inputs, options: ModelOptions, make: Maker) -> None:
         super().__init__()
         columns, width = Axis.fixed(inputs.dense), Axis.fixed(options.embedding_dim)
-        self.weight = make("weight", columns, width, init=xavier_uniform(columns, width))
+        std = options.embedding_std
+        init = normal(std) if std else xavier_uniform(columns, width)
+        self.weight = make("weight", columns, width, init=init)
         self.count = inputs.dense + inputs.sparse
         self.width = self.count * options.embedding_dim
 
