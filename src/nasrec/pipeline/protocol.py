@@ -43,9 +43,9 @@ PAPER = Protocol(
 
 #: As leaderboards are made: passes until validation gets no better, and ways to regularise.
 #: `small` is for the factorization machines: their products of large first embeddings, which
-#: Xavier gives the rows of small tables, begin with logits far from any click rate. `bars` is what won on BARS's Frappe: Adam, BatchNorm,
-#: much L2 on small first embeddings; `adam` the same with as little L2 as BARS has on Criteo and
-#: Avazu, where ids are many.
+#: Xavier gives the rows of small tables, begin with logits far from any click rate. `bars` is what
+#: won on BARS's Frappe: Adam, BatchNorm, much L2 on small first embeddings; `adam` the same with as
+#: little L2 as BARS has on Criteo and Avazu, where ids are many.
 LEADERBOARD = Protocol(
     "leaderboard",
     ModelOptions(layer_norm=False),
