@@ -77,11 +77,12 @@ def search_command(arguments: list[str]) -> None:
     parser.add_argument("--population", type=int, default=128)
     parser.add_argument("--generations", type=int, default=240)
     parser.add_argument("--candidates", type=int, default=CANDIDATES, help="compared exhaustively")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         evolution = EvolutionSettings(
