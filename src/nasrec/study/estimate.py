@@ -81,12 +81,14 @@ def scores_seconds(
 
 
 def tell_time(tell: Reporter, parts: Mapping[str, float]) -> None:
-    """Say how long the parts of a study will take, before it starts."""
+    """Say how long the parts of a study will take, before it starts; nothing where all is done."""
+    if not any(parts.values()):
+        return
     each = ", ".join(f"{name} {_told(seconds)}" for name, seconds in parts.items() if seconds)
-    tell.say(f"This takes about {_told(sum(parts.values()))}" + (f": {each}" if each else ""))
+    tell.say(f"This takes about {_told(sum(parts.values()))}: {each}")
 
 
 def _told(seconds: float) -> str:
     if seconds < 90:
-        return f"{max(seconds, 1):.0f} seconds"
+        return f"{max(seconds, 2):.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
