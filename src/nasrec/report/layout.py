@@ -21,7 +21,8 @@ Point = tuple[float, float]
 
 # Pixels. 7 blocks are 970 wide, which a laptop shows without scrolling.
 MARGIN, HEADER = 10, 24
-BOX_WIDTH, BOX_HEIGHT, LETTER = 84, 46, 6.7
+BOX_WIDTH, BOX_HEIGHT = 84, 46
+LETTER, BOLD_LETTER = 6.7, 8.3
 GUTTER, ROW, GAP = 24, 15, 14
 MERGER_WIDTH, MERGER_HEIGHT, MERGER_LANE = 30, 20, 52
 INSET = 12
@@ -155,7 +156,9 @@ class _Places:
     ) -> None:
         texts = [text for b in architecture.blocks for text in (*_dense_text(b), *_sparse_text(b))]
         longest = max(len(text) for text in [*texts, *raw, "categories"])
-        self.box = max(BOX_WIDTH, LETTER * longest + 10)
+        names = [f(b)[0] for b in architecture.blocks for f in (_dense_text, _sparse_text)]
+        widest = BOLD_LETTER * max(len(name) for name in names)
+        self.box = max(BOX_WIDTH, LETTER * longest + 10, widest + 8)
         self.rows: dict[Branch, list[int]] = {
             branch: sorted({s for r in readings if r.of == branch for s in r.sources})
             for branch in ("dense", "sparse")
