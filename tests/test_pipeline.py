@@ -21,7 +21,7 @@ from nasrec.nn import (
 )
 from nasrec.pipeline import Reporter, RunFolder
 from nasrec.pipeline.budget import Measured, sized
-from nasrec.pipeline.candidates import method_of
+from nasrec.pipeline.candidates import method_of, too_little_known
 from nasrec.pipeline.costs import Costs
 from nasrec.pipeline.data import DataRequest
 from nasrec.pipeline.leaderboard import text_table
@@ -33,6 +33,7 @@ from nasrec.pipeline.trials import (
     rate_variants,
     tuned,
 )
+from nasrec.search.candidate import Candidate, Score
 from nasrec.serve import ModelSpec
 from nasrec.space import NASREC_SMALL
 from nasrec.train import Metrics, TrainConfig
@@ -314,3 +315,17 @@ def test_tables_are_aligned():
         "x     1",
         "yyy  22",
     ]
+
+
+@pytest.mark.parametrize(
+    ("entropies", "warned"),
+    [([1.2, 0.985], "98.5%"), ([1.2, 0.9], None), ([float("nan")], None), ([], None)],
+)
+def test_scores_at_the_base_rate_are_told(entropies, warned):
+    architecture = NASREC_SMALL.sample(np.random.default_rng(0))
+    found = [
+        Candidate(architecture, Score(0.5, normalized_entropy=entropy), i, 0.0)
+        for i, entropy in enumerate(entropies)
+    ]
+    text = too_little_known(found)
+    assert (warned in text and "--epochs" in text) if warned else text is None

@@ -35,6 +35,9 @@ from nasrec.train.config import Settings
 
 FORMAT = "nasrec-ranking/2"
 
+#: Normalised entropy from which a score tells little; models of docs/results.md have 0.24 to 0.9.
+BARELY_BETTER = 0.98
+
 
 def method_of(config: SearchConfig, costs: Costs) -> SearchMethod:
     """The search method that the settings ask for, within their limits.
@@ -128,11 +131,25 @@ def search_stage(
                 evaluations=config.planned_evaluations,
                 on_progress=on_progress,
             )
+        if warning := too_little_known(found):
+            tell.say(f"Warning: {warning}")
         write_json(ranking, ranking_of(config, found))
         run.stage_done("search", time.perf_counter() - began)
     content = read_ranking(run)
     entries = {entry["digest"]: entry for entry in content["candidates"]}
     return [Architecture.from_dict(entries[d]["architecture"]) for d in content["chosen"]]
+
+
+def too_little_known(found: Sequence[Candidate]) -> str | None:
+    """A warning where no candidate predicts notably better than the rows' click rate does."""
+    known = [e for c in found if math.isfinite(e := c.score.normalized_entropy)]
+    if not known or min(known) < BARELY_BETTER:
+        return None
+    return (
+        f"with the supernet's weights the best candidate has {min(known):.1%} of the log loss of "
+        "the click rate alone: their order means little. Train the supernet on more rows or longer "
+        "(--supernet-rows, --epochs), or more candidates from scratch (--top-k)"
+    )
 
 
 def ranking_of(config: SearchConfig, found: Sequence[Candidate]) -> dict[str, Any]:
