@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from nasrec.data import PreparedData, SyntheticLog, prepare
-from nasrec.nn import Inputs, ModelOptions
+from nasrec.nn import BASELINES, Inputs, ModelOptions
 from nasrec.serve import Model, ModelSpec, load_model, save_model
-from nasrec.space import NASREC_FULL
+from nasrec.space import NASREC_FULL, Architecture
 from nasrec.train import Metrics
 
 LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
@@ -23,11 +23,20 @@ def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> Prepared
 
 def spec_of(name: str, data: PreparedData) -> ModelSpec:
     inputs = Inputs(data.n_dense, data.vocabulary_sizes)
-    architecture = None
-    if name == "nasrec":
-        space = NASREC_FULL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=3)
-        architecture = space.sample(np.random.default_rng(0))
-    return ModelSpec(name, inputs, OPTIONS, architecture)
+    if name in BASELINES:
+        return ModelSpec(name, inputs, OPTIONS, None)
+    space = NASREC_FULL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=3)
+    architecture = space.sample(np.random.default_rng(0))
+    if name == "every operator":
+        content = architecture.to_dict()
+        content["blocks"][-1] |= {
+            "dense_ops": space.dense_ops,
+            "sparse_ops": space.sparse_ops,
+            "left": 0,
+            "right": 1,
+        }
+        architecture = Architecture.from_dict(content)
+    return ModelSpec("nasrec", inputs, OPTIONS, architecture)
 
 
 def saved(path: Path, data: PreparedData, name: str = "nasrec") -> torch.nn.Module:

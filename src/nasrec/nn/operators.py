@@ -98,7 +98,7 @@ class Linear(nn.Module):
         """The same for a single part and along the middle axis: (B, E, N) to (B, out, N)."""
         (weight,) = self.weight.values()
         assert self.bias is not None
-        return torch.baddbmm(self.bias.unsqueeze(1), weight.expand(len(x_BEN), -1, -1), x_BEN)
+        return torch.baddbmm(self.bias.unsqueeze(1), weight.expand(x_BEN.shape[0], -1, -1), x_BEN)
 
     @property
     def madds(self) -> int:
