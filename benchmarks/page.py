@@ -71,7 +71,8 @@ def page(results: list[Result]) -> str:
     lines = [
         "# Speed",
         "",
-        "Made by `make bench`; nothing here is typed by hand. Each figure is one command,",
+        "Made by `python -m benchmarks all --page docs/speed.md` (`make bench`; with `--out`, from",
+        "figures measured before); nothing here is typed by hand. Each figure is one command,",
         "`python -m benchmarks NAME --json`, and its JSON holds every repeat. Shares and ratios",
         "are of processor seconds of one thread, the limit measured again before every repeat;",
         "wall times are named as such. Other work may run meanwhile: see the spread. Figures that",
@@ -79,14 +80,15 @@ def page(results: list[Result]) -> str:
         "",
         "Machine: " + ", ".join(f"{key} {value}" for key, value in machine.items()) + ".",
         "",
-        "| figure | median | least to greatest | target | holds | what |",
+        "| figure | median | least to greatest (repeats) | target | holds | what |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for r in results:
         low, high = min(r["repeats"]), max(r["repeats"])
         target = "" if r["target"] is None else f"{r['target']:.3g}"
         holds = "" if r["holds"] is None else "yes" if r["holds"] else "**no**"
-        spread = f"{low:.3g} to {high:.3g}" if len(r["repeats"]) > 1 else "one repeat"
+        count = len(r["repeats"])
+        spread = f"{low:.3g} to {high:.3g} ({count})" if count > 1 else "one repeat"
         lines.append(
             f"| `{r['name']}` | {r['value']:.3g} {r['unit']} | {spread} | {target} | {holds} "
             f"| {told(r)} |"
