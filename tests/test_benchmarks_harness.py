@@ -26,5 +26,5 @@ def test_a_figure_is_the_median_beside_the_machines_limits(capsys):
 
 def test_the_page_says_what_misses_its_target():
     told = page([result("f", [3.0, 1.0], "ratio", 1.5, at_most(1.5)), result("g", [2.0], "s")])
-    assert "| `f` | 2 ratio | 1 to 3 | 1.5 | **no** |" in told
+    assert "| `f` | 2 ratio | 1 to 3 (2) | 1.5 | **no** |" in told
     assert "| `g` | 2 s | one repeat |  |  |" in told
