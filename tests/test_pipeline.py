@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -170,6 +171,31 @@ def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
         rates = [t.config.learning_rate / config.learning_rate for t in trained]
         assert rates == [1, 2, 2, 2] if family == "nasrec" else [1, 2, 1, 4]
     assert SearchConfig(top_k=3, recipes=recipes).trainings == 4
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "names"),
+    [
+        ([None, None, 0.5, 0.4, 0.3], ["1-plain", "1-off", "1-steady", "2-steady"]),
+        ([None, 1.2, None, 0.9, 0.8], ["1-plain", "1-off", "1-steady", "1-steadier", "2-steadier"]),
+        ([1e7, 0.9, 0.5, 0.4, 0.3], ["1-plain", "1-off", "2-off"]),
+        ([None] * 5, ["1-plain", "1-off", "1-steady", "1-steadier", "2-off"]),
+    ],
+)
+def test_where_nothing_is_learned_by_any_recipe_steadier_ones_are_tried(outcomes, names):
+    trained = []
+
+    def run(trial):
+        entropy = outcomes[len(trained)]
+        trained.append(trial)
+        valid = Metrics(entropy or math.nan, 0.7, 9, normalized_entropy=entropy or math.nan)
+        return TrialResult(trial, None, valid, 1, 1, 1, 1, 1.0, None if entropy else "diverged")
+
+    variants = rate_variants(ModelSpec("mlp", Inputs(2, (3, 4)), ModelOptions()), TrainConfig(), 2)
+    results = tuned("mlp", variants, (Recipe(name="plain"), Recipe(name="off")), 7, run)
+    assert [t.name.removeprefix("mlp-") for t in trained] == names
+    assert results[0].learned == any(entropy and entropy < 1 for entropy in outcomes)
+    assert all(t.spec.options.layer_norm for t in trained if "steady" in t.name)
 
 
 def test_recipes_are_told_apart_by_name():

@@ -113,6 +113,14 @@ RECIPES = (
     Recipe(name="norm", layer_norm=True),
 )
 
+#: What is tried, in this order, until a family's first network learns anything, where it does not by
+#: any recipe: a large network without LayerNorm diverges at a high rate, and a search, which may
+#: have had time for that recipe alone, shall not end without a model.
+STEADY = (
+    Recipe(name="steady", layer_norm=True, rate=0.5),
+    Recipe(name="steadier", layer_norm=True, rate=0.1),
+)
+
 
 class SearchConfig(Settings):
     """Settings of a whole search, from the supernet to the leaderboard.

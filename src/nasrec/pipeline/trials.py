@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from nasrec.config import Recipe
+from nasrec.config import STEADY, Recipe
 from nasrec.data import PreparedData, Split
 from nasrec.errors import DivergenceError, RunError
 from nasrec.files import write_json, write_text, written_aside
@@ -79,6 +79,11 @@ class TrialResult:
     def order(self) -> tuple[float, str]:
         """To sort by: the criterion on validation, ties by name; one that failed is last."""
         return (CRITERIA[self.trial.config.criterion].loss(self.valid), self.trial.name)
+
+    @property
+    def learned(self) -> bool:
+        """Whether its probabilities on validation are better than the click rate alone."""
+        return self.failed is None and not self.valid.normalized_entropy >= 1
 
     @property
     def costs(self) -> dict[str, float]:
@@ -181,7 +186,8 @@ def tuned(
 ) -> list[TrialResult]:
     """Train a family of models: the first variant by every recipe, the others by the best one.
 
-    With v variants and r recipes these are v + r - 1 trainings. Returns them best first.
+    With v variants and r recipes these are v + r - 1 trainings. If the first learns nothing by any
+    recipe, steadier ones are tried besides. Returns them best first.
     """
 
     def train(number: int, recipe: Recipe) -> TrialResult:
@@ -194,6 +200,10 @@ def tuned(
         return run(Trial(name, family, spec, config, seed))
 
     first = [(train(0, recipe), recipe) for recipe in recipes]
+    for recipe in STEADY:
+        if any(result.learned for result, _ in first):
+            break
+        first.append((train(0, recipe), recipe))
     _, best = min(first, key=lambda pair: pair[0].order)
     others = [train(number, best) for number in range(1, len(variants))]
     return sorted([*(result for result, _ in first), *others], key=lambda result: result.order)
