@@ -113,9 +113,9 @@ RECIPES = (
     Recipe(name="norm", layer_norm=True),
 )
 
-#: What is tried, in this order, until a family's first network learns anything, where it does not by
-#: any recipe: a large network without LayerNorm diverges at a high rate, and a search, which may
-#: have had time for that recipe alone, shall not end without a model.
+#: Tried in this order where a family's first network learns nothing by any recipe, until it does: a
+#: large network without LayerNorm diverges at a high rate, and a search, which may have had time
+#: for that recipe alone, shall not end without a model.
 STEADY = (
     Recipe(name="steady", layer_norm=True, rate=0.5),
     Recipe(name="steadier", layer_norm=True, rate=0.1),
