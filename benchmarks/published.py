@@ -13,7 +13,7 @@ import argparse
 import os
 import statistics
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ TRAINING = {
     "criterion": "auc",
     "patience": 2,
 }
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "embedding_dim": 10,
     "heads": 2,
     "hidden": (400, 400, 400),
@@ -51,6 +51,7 @@ class Entry:
         l2: of the embeddings.
         dropout: of the hidden layers.
         differs: how our model differs from its.
+        sizes: options of this model.
     """
 
     auc: float
@@ -59,17 +60,23 @@ class Entry:
     l2: float
     dropout: float
     differs: str = ""
+    sizes: dict[str, Any] = field(default_factory=dict)
 
 
 ENTRIES = {
     "deepfm": Entry(0.983947, 0.149462, 5, 0.05, 0.2),
-    "dcn-v2": Entry(0.983824, 0.152036, 5, 0.05, 0.4, "3 cross layers, there 4"),
-    "xdeepfm": Entry(0.984138, 0.146125, 5, 0.1, 0.2, "CIN of 32, 32, 32 maps, there 64"),
+    "dcn-v2": Entry(0.983824, 0.152036, 5, 0.05, 0.4, sizes={"cross_layers": 4}),
+    "xdeepfm": Entry(0.984138, 0.146125, 5, 0.1, 0.2, "a bias for each map there", {"cin": (64,)}),
+    "dlrm": Entry(0.983995, 0.144441, 1, 0.1, 0.4, "pairwise products, there none: see MLP"),
     "autoint-plus": Entry(
         0.984812, 0.149007, 1, 0.1, 0.1,
-        "3 attention layers of 2 heads of 32, there 5 of 4 heads of 32 with LayerNorm",
+        "the paper's 3 attention layers of 2 heads; there 5 of 4 heads with LayerNorm, scaled "
+        "queries, dropout on the attention's weights, and inputs added without a matrix",
     ),
-    "dlrm": Entry(0.983995, 0.144441, 1, 0.1, 0.4, "pairwise products, there none"),
+    "mlp": Entry(
+        0.983995, 0.144441, 1, 0.1, 0.4,
+        "published as DLRM, but without products and numeric columns that is an MLP",
+    ),
 }  # fmt: skip
 
 
@@ -84,7 +91,7 @@ def train(name: str, seed: int, data: Path, out: Path) -> None:
     from nasrec.train import TrainConfig
 
     entry, prepared = ENTRIES[name], PreparedData.open(data)
-    options = ModelOptions(dropout=entry.dropout, **OPTIONS)  # type: ignore[arg-type]
+    options = ModelOptions(dropout=entry.dropout, **OPTIONS, **entry.sizes)
     config = TrainConfig(embedding_l2=entry.l2, **TRAINING)
     spec = ModelSpec(name, inputs_of(prepared), options)
     trial = Trial(f"{name}-{seed}", name, spec, config, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,14 @@ import torch
 from nasrec.nn import BASELINES, Inputs, ModelOptions, build_baseline
 from tests.nn.helpers import INPUTS, rows
 
-OPTIONS = ModelOptions(embedding_dim=4, heads=1, hidden=(8, 6))
+# Sizes for which the loops are fast.
+OPTIONS = ModelOptions(embedding_dim=4, heads=1, hidden=(8, 6), cin=(3, 4, 2), attention_layers=2)
+OTHER_SIZES = {
+    "dcn": {"cross_layers": 2},
+    "dcn-v2": {"cross_layers": 4},
+    "xdeepfm": {"cin": (5,)},
+    "autoint": {"attention_layers": 1, "attention_heads": 3},
+}
 
 
 def embeddings(table, ids):
@@ -147,9 +155,10 @@ def xdeepfm(model, dense, ids):
     return first + crossed + perceptron(model.deep, torch.cat(vectors))
 
 
-def autoint(model, dense, ids, heads=2, width=32):
+def autoint(model, dense, ids, width=32):
     vectors = fields(model, dense, ids)
     for layer in model.layers:
+        heads = layer.heads
         q, k, v, r = (
             [part.weight["x"] @ e for e in vectors]
             for part in (layer.query, layer.key, layer.value, layer.residual)
@@ -213,10 +222,18 @@ def test_every_model_has_its_equation():
     "inputs", [INPUTS, Inputs(0, (5, 6, 7)), Inputs(2, ())], ids=["both", "ids", "dense"]
 )
 @pytest.mark.parametrize("name", BASELINES)
+def test_equation(name, inputs):
+    check(name, inputs, OPTIONS)
+
+
+@pytest.mark.parametrize(("name", "sizes"), OTHER_SIZES.items(), ids=list(OTHER_SIZES))
+def test_equation_of_other_sizes(name, sizes):
+    check(name, INPUTS, replace(OPTIONS, **sizes))
+
+
 @torch.no_grad()
-def test_equation(name, inputs, monkeypatch):
-    monkeypatch.setattr("nasrec.nn.baselines.xdeepfm.MAPS", (3, 4, 2))  # the loops are slow
-    model = build_baseline(name, inputs, OPTIONS)
+def check(name, inputs, options):
+    model = build_baseline(name, inputs, options)
     generator = torch.Generator().manual_seed(4)  # one that leaves some ReLU of each model alive
     for parameter in model.parameters():  # biases, gates and first-order weights start at zero
         parameter.normal_(0, 0.25, generator=generator)

@@ -42,6 +42,14 @@ class Inputs:
         return len(self.vocabulary)
 
 
+#: Options that are 1 or more.
+COUNTS = (
+    "embedding_dim", "heads", "merger_tokens", "cross_layers", "attention_layers", "attention_heads"
+)  # fmt: skip
+#: Options that are sizes of hand-made models only.
+SIZES = ("hidden", "cross_layers", "cin", "attention_layers", "attention_heads")
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """How models are made, the same for every architecture that is compared.
@@ -60,6 +68,11 @@ class ModelOptions:
         embedding_cap: most rows an embedding table may have; ids beyond are folded by modulo
             (paper: 500,000 during the search, none in the final training). None: no cap.
         hidden: widths of the hidden layers of the hand-made models.
+        cross_layers: cross layers of DCN and DCN-V2 (papers: 1 to 6).
+        cin: feature maps of each layer of xDeepFM's compressed interaction network (paper: up to
+            three layers of 200, more than twenty times the multiply-adds of these).
+        attention_layers: interacting layers of AutoInt and AutoInt+ (paper: 3).
+        attention_heads: their heads, each 32 wide (paper: 2).
         embedding_dropout: share of the embeddings' entries that a training step drops, at random
             and anew for each row (Srivastava et al., 2014); what is left is scaled up to make up
             for it. 0 in the paper. It keeps a network from learning rare ids by heart.
@@ -76,12 +89,21 @@ class ModelOptions:
     embedding_std: float | None = None
     embedding_cap: int | None = None
     hidden: tuple[int, ...] = (400, 400)
+    cross_layers: int = 3
+    cin: tuple[int, ...] = (32, 32, 32)
+    attention_layers: int = 3
+    attention_heads: int = 2
     embedding_dropout: float = 0.0
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name in ("embedding_dim", "heads", "merger_tokens"):
+        for name in ("hidden", "cin"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if any(width < 1 for width in getattr(self, name)):
+                raise ConfigError(f"{name} has a layer of no width: {list(getattr(self, name))}")
+        if not self.cin:
+            raise ConfigError("cin needs at least one layer", mend="give its maps, such as [64]")
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.embedding_dim % self.heads:

@@ -12,19 +12,19 @@ from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
 from nasrec.nn.parameters import Axis, Maker, fresh
 
-#: Interacting layers, heads, and width of a head, as in the paper.
-LAYERS, HEADS, HEAD_WIDTH = 3, 2, 32
+#: Width of a head, as in the paper.
+HEAD_WIDTH = 32
 
 
 class InteractingLayer(nn.Module):
     """ReLU(concat_h Σ_k α^h_mk V_h e_k + R e_m), α^h_m = softmax_k ⟨Q_h e_m, K_h e_k⟩, unscaled.
 
-    Shapes: (B, M, width) to (B, M, HEADS · HEAD_WIDTH).
+    Shapes: (B, M, width) to (B, M, heads · HEAD_WIDTH).
     """
 
-    def __init__(self, fields: int, width: int, dropout: float, make: Maker) -> None:
+    def __init__(self, fields: int, width: int, heads: int, dropout: float, make: Maker) -> None:
         super().__init__()
-        self.dropout, out = dropout, HEADS * HEAD_WIDTH
+        self.dropout, self.heads, out = dropout, heads, heads * HEAD_WIDTH
         self.query, self.key, self.value, self.residual = (
             Linear({"x": Axis.fixed(width)}, Axis.fixed(out), bias=False, make=make.child(name))
             for name in ("query", "key", "value", "residual")
@@ -34,7 +34,7 @@ class InteractingLayer(nn.Module):
     def forward(self, x_BME: Tensor) -> Tensor:
         x = {"x": x_BME}
         q, k, v = (
-            linear(x).unflatten(2, (HEADS, HEAD_WIDTH)).transpose(1, 2)
+            linear(x).unflatten(2, (self.heads, HEAD_WIDTH)).transpose(1, 2)
             for linear in (self.query, self.key, self.value)
         )
         mixed = F.scaled_dot_product_attention(q, k, v, scale=1.0).transpose(1, 2).flatten(2)
@@ -45,7 +45,8 @@ class AutoInt(Baseline):
     """Layers of self-attention among the fields; logit = w·[v_1, …, v_M] + b after the last.
 
     v = {x_1 u_1, …, e_1, …, e_F} at first: numeric columns are fields, so either kind may be
-    absent. Dropout is on what each layer gives.
+    absent. There are `options.attention_layers` layers of `options.attention_heads` heads. Dropout
+    is on what each layer gives.
 
     Shapes: dense (B, n_dense), sparse (B, F) integer ids, to logits (B,).
     """
@@ -58,13 +59,14 @@ class AutoInt(Baseline):
         make = Maker(fresh(seed))
         self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
         self.fields = Fields(inputs, options, make.child("fields"))
-        count, width = self.fields.count, HEADS * HEAD_WIDTH
+        count, heads = self.fields.count, options.attention_heads
+        width = heads * HEAD_WIDTH
         layers = [
             InteractingLayer(
-                count, width if i else options.embedding_dim, options.dropout,
+                count, width if i else options.embedding_dim, heads, options.dropout,
                 make.child(f"layers.{i}"),
             )
-            for i in range(LAYERS)
+            for i in range(options.attention_layers)
         ]  # fmt: skip
         self.layers = nn.ModuleList(layers)
         self.head = weighted_sum(count * width, make.child("head"), bias=True)

@@ -12,9 +12,6 @@ from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Axis, Maker, constant, fresh
 
-#: Cross layers; the paper tries 1 to 6.
-LAYERS = 3
-
 
 class Cross(nn.Module):
     """A layer that reads x_0 and x_l, both (B, D), and gives x_{l+1}; `madds` are for one row."""
@@ -43,7 +40,8 @@ class DCN(Baseline):
     """Cross layers beside a perceptron, on numeric columns and embeddings side by side.
 
     x_0 = [x_dense, e_1, …, e_F]; x_{l+1} = x_0 (w_l·x_l) + b_l + x_l; logit = w·x_L + MLP(x_0).
-    The perceptron's last layer is the half of the paper's joint output layer that reads it.
+    The perceptron's last layer is the half of the paper's joint output layer that reads it. There
+    are `options.cross_layers` cross layers; the paper tries 1 to 6.
 
     Shapes: dense (B, n_dense), sparse (B, F) integer ids, to logits (B,).
     """
@@ -57,7 +55,7 @@ class DCN(Baseline):
         make = Maker(fresh(seed))
         self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
         width = inputs.dense + inputs.sparse * options.embedding_dim
-        layers = [self.layer(width, make.child(f"cross.{i}")) for i in range(LAYERS)]
+        layers = [self.layer(width, make.child(f"cross.{i}")) for i in range(options.cross_layers)]
         self.cross = nn.ModuleList(layers)
         self.head = weighted_sum(width, make.child("head"))
         self.deep = Perceptron((width, *options.hidden, 1), make.child("deep"), options)
