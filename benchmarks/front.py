@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import page_parser, tell
 from benchmarks.real_data import MAX_MADDS, RECIPES, SEARCHED_ROWS, TITLES, prepare_log
 
 TRAINED_ROWS, EVALUATIONS, TRAINED = 400_000, 100, 5
@@ -114,14 +115,10 @@ def scores(model: Any) -> dict[str, float]:
 
 def main(arguments: list[str]) -> None:
     """Entry of `python -m benchmarks front`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks front", description=__doc__)
-    default = os.environ.get("NASREC_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the logs")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    parser = page_parser("front", __doc__, "runs")
     parser.add_argument("--log", default="frappe_x1", help="which log")
     parser.add_argument("--space", default="plus")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--page", type=Path, help="write the table to this Markdown file")
     options = parser.parse_args(arguments)
     import torch
 
@@ -132,10 +129,7 @@ def main(arguments: list[str]) -> None:
     run = search_front(data, options.space, options.seed, folder / "run")
     front, models = points_of(run, folder), hand_made(run, data, folder)
     print(f"complete after {time.process_time() - began:.0f} processor seconds")
-    text = page(options, run, front, models)
-    print(text)
-    if options.page:
-        options.page.write_text(text, encoding="utf-8")
+    tell(page(options, run, front, models), options.page)
 
 
 def page(

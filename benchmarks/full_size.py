@@ -9,18 +9,15 @@ times the number of rows. Nothing is trained at full size.
 
 from __future__ import annotations
 
-import argparse
-import re
 import statistics
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from benchmarks.harness import clock, machine
+from benchmarks.harness import clock, machine, page_parser, tell
 from benchmarks.supernet import SMALL_TABLES, random_rows
 from nasrec.data.layout import Layout
 from nasrec.data.protocols import AVAZU_SIZES, CRITEO_SIZES, KDD_SIZES
@@ -141,17 +138,5 @@ def table() -> str:
 
 def main(arguments: list[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks full-size",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--page", type=Path, help="page to put the table into")
-    options = parser.parse_args(arguments)
-    text = table()
-    if options.page is None:
-        print(text)
-        return
-    page = options.page.read_text(encoding="utf-8")
-    between = re.compile(r"(?<=<!-- measured -->\n).*?(?=<!-- end -->)", re.S)
-    options.page.write_text(between.sub(lambda _: f"\n{text}\n\n", page), encoding="utf-8")
+    options = page_parser("full-size", __doc__).parse_args(arguments)
+    tell(table(), options.page, "measured")

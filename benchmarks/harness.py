@@ -33,6 +33,8 @@ SHAPES = {
     "gemm_attention": (32768, 16, 48),
 }
 COPY_BYTES = 64 << 20
+#: Folder of the real click logs.
+DATA = Path(os.environ.get("NASREC_DATA", "../shared/data"))
 
 
 class Limits:
@@ -163,6 +165,44 @@ def show(results: Sequence[Result], as_json: bool) -> None:
         told = "" if line["target"] is None else f"  target {line['target']:.3g}: {line['holds']}"
         value = f"{line['value']:,.4g} {line['unit']} ({low:,.4g} to {high:,.4g})"
         print(f"{line['name']:<36} {value}{told}")
+
+
+def page_parser(name: str, about: str | None, out: str | None = None) -> argparse.ArgumentParser:
+    """The options that benchmarks which make a page share; others may be added.
+
+    Args:
+        name: of the benchmark.
+        about: its module's docstring.
+        out: the usual folder of what it trains; None for one that trains nothing on real logs.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {name}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--page", type=Path, help="write the text to this Markdown file")
+    if out is not None:
+        parser.add_argument("--data", type=Path, default=DATA, help="folder of the real logs")
+        parser.add_argument("--out", type=Path, default=Path(out), help="folder of the runs")
+    return parser
+
+
+def tell(text: str, page: Path | None, mark: str | None = None) -> None:
+    """Print a text, and write it to a page where one is given.
+
+    With `mark` it comes between the page's lines `<!-- MARK -->` and `<!-- end of MARK -->`; the
+    rest of the page stays.
+    """
+    from nasrec.files import write_text
+
+    print(text)
+    if page is None:
+        return
+    if mark is not None:
+        begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+        before, rest = page.read_text(encoding="utf-8").split(begin)
+        text = f"{before}{begin}\n{text.rstrip()}\n\n{end}{rest.split(end)[1]}"
+    write_text(page, text)
 
 
 def command(

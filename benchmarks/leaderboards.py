@@ -10,11 +10,10 @@ keeps to 500,000 multiply-adds a row, as in `real-data`.
 
 from __future__ import annotations
 
-import argparse
-import os
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import page_parser, tell
 from benchmarks.real_data import LOGS, MAX_MADDS, SEARCHED_ROWS, prepare_log
 
 
@@ -43,17 +42,13 @@ def compare_log(
 
 def main(arguments: list[str]) -> None:
     """Entry of `python -m benchmarks leaderboards`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks leaderboards", description=__doc__)
-    default = os.environ.get("NASREC_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the logs")
-    parser.add_argument("--out", type=Path, default=Path("runs/leaderboards"))
+    parser = page_parser("leaderboards", __doc__, "runs/leaderboards")
     parser.add_argument("--logs", default=",".join(LOGS), help="which logs, by commas; none")
     parser.add_argument("--models", help="which models, by commas; all if left out")
     parser.add_argument("--protocol", default="leaderboard")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int)
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
-    parser.add_argument("--page", type=Path, help="write the tables to this Markdown file")
     options = parser.parse_args(arguments)
     models = options.models.split(",") if options.models else None
     for name in options.logs.split(",") if options.logs != "none" else ():
@@ -61,10 +56,7 @@ def main(arguments: list[str]) -> None:
             name, options.data, options.out, models, options.seeds,
             protocol=options.protocol, trials=options.trials, jobs=options.jobs,
         )  # fmt: skip
-    text = page(options.out)
-    print(text)
-    if options.page:
-        options.page.write_text(text, encoding="utf-8")
+    tell(page(options.out), options.page)
 
 
 def page(out: Path) -> str:

@@ -3,12 +3,11 @@
     python -m benchmarks all --page docs/speed.md
 
 With `--out` the figures are kept there as JSON lines, and those that are there are not measured
-again.
+again. A benchmark that fails is named, and the others go on.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -18,16 +17,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.harness import Result
+from benchmarks.harness import Result, page_parser, tell
+from nasrec.files import write_text
 
 
 def main(names: list[str], arguments: list[str]) -> None:
     """Entry of `python -m benchmarks all`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks all", description=__doc__)
-    parser.add_argument("--page", type=Path, help="write the table to this Markdown file")
+    parser = page_parser("all", __doc__)
     parser.add_argument("--out", type=Path, help="folder of the figures as JSON")
     parser.add_argument("--only", help="names, by commas")
     options = parser.parse_args(arguments)
+    failed = []
     with tempfile.TemporaryDirectory() as scratch:
         out: Path = options.out or Path(scratch)
         out.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,11 @@ def main(names: list[str], arguments: list[str]) -> None:
             if name == "search" and not os.environ.get("NASREC_DATA"):
                 print("search: left out, for NASREC_DATA names no folder", file=sys.stderr)
             elif not file.is_file():
-                file.write_text(measured(name), encoding="utf-8")
+                try:
+                    write_text(file, measured(name))
+                except subprocess.CalledProcessError as error:
+                    print(f"{name}: failed, exit code {error.returncode}", file=sys.stderr)
+                    failed.append(name)
         found = [out / f"{name}.jsonl" for name in names]
         results = [
             json.loads(line)
@@ -44,10 +48,9 @@ def main(names: list[str], arguments: list[str]) -> None:
             if file.is_file()
             for line in file.read_text(encoding="utf-8").splitlines()
         ]
-    text = page(results)
-    print(text)
-    if options.page:
-        options.page.write_text(text, encoding="utf-8")
+    tell(page(results), options.page)
+    if failed:
+        sys.exit(f"failed, and not on the page: {', '.join(failed)}")
 
 
 def measured(name: str) -> str:

@@ -9,7 +9,6 @@ made again from what is finished.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import page_parser, tell
 from benchmarks.real_data import LOGS, told
 
 #: Of all entries: github.com/reczoo/BARS, ranking/ctr/MODEL/MODEL_frappe_x1/README.md.
@@ -100,14 +100,10 @@ def train(name: str, seed: int, data: Path, out: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry of `python -m benchmarks published`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks published", description=__doc__)
-    default = os.environ.get("NASREC_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the logs")
-    parser.add_argument("--out", type=Path, default=Path("runs/published"))
+    parser = page_parser("published", __doc__, "runs/published")
     parser.add_argument("--models", default=",".join(ENTRIES), help="which models, by commas")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
-    parser.add_argument("--page", type=Path, help="write the table to this Markdown file")
     options = parser.parse_args(arguments)
 
     from nasrec.data import prepare
@@ -124,10 +120,7 @@ def main(arguments: list[str]) -> None:
     ]
     for done, _ in in_processes(tasks, options.jobs):
         print("finished:", *tasks[done][1][:2], file=sys.stderr)
-    text = page(collect(options.out))
-    print(text)
-    if options.page:
-        options.page.write_text(text, encoding="utf-8")
+    tell(page(collect(options.out)), options.page)
 
 
 def collect(out: Path) -> dict[str, list[dict[str, Any]]]:

@@ -15,16 +15,17 @@ two cores, far below the paper's.
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import os
 import platform
 import statistics
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.harness import page_parser, tell
 
 SPACES = ("full", "small", "plus")
 TITLES = {
@@ -119,15 +120,10 @@ def run_one(name: str, space: str, seed: int, data: Path, out: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry of `python -m benchmarks real-data`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks real-data", description=__doc__)
-    default = os.environ.get("NASREC_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the logs")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    parser = page_parser("real-data", __doc__, "runs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--logs", default=",".join(LOGS), help="which logs, by commas")
     parser.add_argument("--processes", type=int, default=2, help="searches side by side")
-    parser.add_argument("--page", type=Path, help="write the table to this Markdown file")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args(arguments)
     jobs = [
         (name, space, seed, prepare_log(name, options.data, options.out, seed), options.out)
@@ -139,12 +135,8 @@ def main(arguments: list[str]) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes, maxtasksperchild=1) as pool:
         pool.starmap(run_one, jobs, chunksize=1)
-    print(f"all runs are complete after {time.perf_counter() - began:.0f} s")
-    figures = collect(options.out)
-    if options.json:
-        print(json.dumps(figures))
-    if options.page:
-        options.page.write_text(page(figures), encoding="utf-8")
+    print(f"all runs are complete after {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    tell(page(collect(options.out)), options.page)
 
 
 def collect(out: Path) -> dict[str, Any]:

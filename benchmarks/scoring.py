@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import Limits, Result, at_least, at_most, clock, result, show
+from benchmarks.harness import DATA, Limits, Result, at_least, at_most, clock, result, show
 from benchmarks.supernet import SMALL_TABLES, criteo_inputs, random_rows
 from nasrec.nn import SharedWeights
 from nasrec.search import EvolutionSettings, ScoreConfig, Scorer
@@ -71,8 +71,7 @@ def siblings(repeats: int) -> list[Result]:
 def search_command(arguments: list[str]) -> None:
     """Entry of `python -m benchmarks search`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks search", description=__doc__)
-    default = os.environ.get("NASREC_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the logs")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the real logs")
     parser.add_argument("--out", type=Path, help="where to keep the run")
     parser.add_argument("--population", type=int, default=128)
     parser.add_argument("--generations", type=int, default=240)

@@ -9,11 +9,11 @@ on. With `--page` the table between the log's markers is written anew; the rest 
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 from pathlib import Path
 
+from benchmarks.harness import page_parser, tell
 from benchmarks.real_data import prepare_log
 
 ROWS, SYNTHETIC_ROWS = 50_000, 300_000
@@ -36,15 +36,11 @@ def data_of(log: str, data: Path, out: Path) -> Path:
 
 def main(arguments: list[str]) -> None:
     """Entry of `python -m benchmarks studies`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks studies", description=__doc__)
-    default = os.environ.get("NASREC_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the real logs")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the studies")
+    parser = page_parser("studies", __doc__, "runs")
     parser.add_argument("--log", default="synthetic", help="synthetic, or a real log")
     parser.add_argument("--subnets", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--variants", default="paper:4,calm-no-warmup:4")
-    parser.add_argument("--page", type=Path, help="write the table between this page's markers")
     options = parser.parse_args(arguments)
     import torch
 
@@ -74,16 +70,7 @@ def main(arguments: list[str]) -> None:
     folder = options.out / "studies" / options.log
     request = DataRequest(data_of(options.log, options.data, options.out))
     variants = variants_named(options.variants)
-    _, text = run_study("ranking", request, folder, config, variants=variants)
-    print(text)
-    if options.page:
-        rewrite(options.page, options.log, (folder / "ranking.md").read_text(encoding="utf-8"))
-
-
-def rewrite(page: Path, name: str, text: str) -> None:
-    """Put a text, and which machine it is from, between the markers of a name."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
+    run_study("ranking", request, folder, config, variants=variants)
+    text = (folder / "ranking.md").read_text(encoding="utf-8")
     machine = f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread."
-    page.write_text(f"{before}{begin}\n{text}\n{machine}\n\n{end}{after}", encoding="utf-8")
+    tell(f"{text}\n{machine}", options.page, options.log)
