@@ -18,6 +18,7 @@ from nasrec.search.goals import parse_objectives
 from nasrec.space import NASREC_FULL, SearchSpace, load_space
 from nasrec.train.config import Settings, SupernetConfig, TrainConfig
 from nasrec.train.criteria import CriterionName
+from nasrec.train.relax import RelaxConfig
 
 
 def _space(value: Any) -> Any:
@@ -141,9 +142,11 @@ class SearchConfig(Settings):
         costs: what is to be low as well, and makes the search one for a front: any of `madds`,
             `weights`, `bytes`, `latency`, each of the standalone network.
         method: evolution (the paper's), random search, guided (evolution whose children a learned
-            ranker chooses), or nsga2, over the same scores; None is
+            ranker chooses), relaxed (draws from choices learnt by gradients), progressive (the
+            same, block after block), or nsga2, over the same scores; None is
             evolution, and nsga2 where there are costs.
         evolution: sizes of the evolution.
+        relaxation: how the methods relaxed and progressive learn.
         evaluations: number of candidates to score; None is what `evolution` plans.
         max_madds: score no architecture that needs more multiply-adds a row;
         max_weights: has more weights beside its embeddings;
@@ -175,8 +178,11 @@ class SearchConfig(Settings):
     scoring: ScoreConfig = ScoreConfig()
     criterion: CriterionName = "logloss"
     costs: tuple[str, ...] = ()
-    method: Literal["evolution", "random", "nsga2", "guided"] | None = None
+    method: Literal["evolution", "random", "nsga2", "guided", "relaxed", "progressive"] | None = (
+        None
+    )
     evolution: EvolutionSettings = evolution_for(400)
+    relaxation: RelaxConfig = RelaxConfig()
     evaluations: int | None = Field(default=None, ge=1)
     max_madds: int | None = Field(default=None, ge=1)
     max_weights: int | None = Field(default=None, ge=1)
@@ -219,7 +225,7 @@ class SearchConfig(Settings):
     def _one_criterion(self) -> SearchConfig:
         if self.retrain.criterion not in ("logloss", self.criterion):
             raise ValueError("retrain.criterion is that of the search: set criterion instead")
-        if self.costs and self.method in ("evolution", "guided"):
+        if self.costs and self.method not in (None, "nsga2", "random"):
             raise ValueError(
                 f"method {self.method} has one goal: choose nsga2 or random, or leave out the costs"
             )

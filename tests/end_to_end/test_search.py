@@ -156,6 +156,19 @@ def test_random_architectures_trained_from_scratch_join_the_leaderboard(tmp_path
     assert counts == {"nasrec": 2, "random": 4, "base rate": 0}
 
 
+def test_a_method_that_learns_from_rows_learns_the_same_again(tmp_path):
+    settings = {"baselines": [], "method": "progressive", "top_k": 1, "relaxation": {"rows": 200}}
+    arguments = (write_log(tmp_path), "label", tmp_path / "run")
+    nasrec.search(*arguments, reporter=QUIET, **{**SETTINGS, **settings})
+    search = tmp_path / "run" / "search"
+    ranking = (search / "ranking.json").read_bytes()
+    (search / "ranking.json").unlink()  # killed before the last candidates were scored
+    journal = (search / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (search / "journal.jsonl").write_bytes(b"".join(journal[:3]))
+    nasrec.search(*arguments, reporter=QUIET, **{**SETTINGS, **settings})
+    assert (search / "ranking.json").read_bytes() == ranking
+
+
 def test_a_budget_is_resolved_once(tmp_path):
     log = write_log(tmp_path)
     settings = {k: v for k, v in SETTINGS.items() if k not in ("top_k", "evolution")}

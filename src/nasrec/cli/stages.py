@@ -87,7 +87,8 @@ def search(
     method: Annotated[
         str | None,
         typer.Option(
-            help="evolution, guided, random or nsga2 (evolution; nsga2 with --objective)."
+            help="evolution, guided, random, relaxed, progressive or nsga2 (evolution; nsga2 with "
+            "--objective)."
         ),
     ] = None,
     max_madds: Annotated[

@@ -102,6 +102,15 @@ class Split:
             return pieces[0]
         return joined(pieces, np.empty(sum(map(len, pieces)), dtype=self.layout.dtype))
 
+    def chosen(self, numbers: NDArray[np.integer[Any]]) -> Split:
+        """The rows with these numbers, in rising order, as a split in memory."""
+        records = self.gathered(np.sort(numbers))
+        split = Split.__new__(Split)
+        rate = float(records["label"].mean(dtype=np.float64)) if len(records) else 0.0
+        split._set(self.name, self.layout, [len(records)], rate)
+        split._shards = [records]
+        return split
+
     def rows(self, start: int, stop: int) -> Batch:
         """Rows `start` to `stop` (excluded, cut at the end) in the order of the file."""
         return self.layout.batch(self.records(start, stop))

@@ -23,6 +23,7 @@ from nasrec.search import (
     GuidedSettings,
     Journal,
     NSGA2Settings,
+    ProgressiveSettings,
     Scorer,
     SearchMethod,
     search,
@@ -52,6 +53,10 @@ def method_of(config: SearchConfig, costs: Costs) -> SearchMethod:
         settings = config.evolution
     elif name == "guided":
         settings = GuidedSettings(**config.evolution.model_dump())
+    elif name == "relaxed":
+        settings = config.relaxation
+    elif name == "progressive":
+        settings = ProgressiveSettings(**config.relaxation.model_dump())
     elif name == "nsga2":
         settings = NSGA2Settings(population=config.evolution.population)
     return METHODS[name](
@@ -97,6 +102,11 @@ def search_stage(
         }
         weights = shared()  # a stage of its own, with its own time
         began = time.perf_counter()
+        if method.learns:
+            header["learning"] = method.settings.model_dump()
+            batch = config.relaxation.batch_size
+            with tell.bar("Learning choices", "rows of weights", batch) as learning:
+                method.learn(weights, data.train, learning)
         scorer = Scorer(weights, data.train, data.valid, config.scoring, config.seed)
         criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
         with (

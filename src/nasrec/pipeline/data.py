@@ -145,17 +145,8 @@ def some_rows(split: Split, rows: int | None, seed: int) -> Split:
     """A random part of a split, in memory; all of it when `rows` is None or not fewer."""
     if rows is None or rows >= len(split):
         return split
-    chosen = np.sort(np.random.default_rng([seed, rows]).choice(len(split), rows, replace=False))
-    taken = split.take(chosen)
-    return Split(
-        split.name,
-        taken.dense.numpy(),
-        taken.sparse.numpy(),
-        taken.labels.numpy(),
-        float(taken.labels.mean()),
-        None if taken.weights is None else taken.weights.numpy(),
-        None if split.groups is None else split.groups[chosen],
-    )
+    chosen = np.random.default_rng([seed, rows]).choice(len(split), rows, replace=False)
+    return split.chosen(chosen)
 
 
 def describe_data(data: PreparedData) -> Mapping[str, Any]:

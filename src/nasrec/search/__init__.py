@@ -10,6 +10,7 @@ from nasrec.search.method import METHODS, SearchMethod, register
 from nasrec.search.nsga2 import NSGA2, NSGA2Settings
 from nasrec.search.random import RandomSearch
 from nasrec.search.ranking import search
+from nasrec.search.relaxed import Progressive, ProgressiveSettings, Relaxed
 
 __all__ = [
     "COSTS",
@@ -23,7 +24,10 @@ __all__ = [
     "GuidedSettings",
     "Journal",
     "NSGA2Settings",
+    "Progressive",
+    "ProgressiveSettings",
     "RandomSearch",
+    "Relaxed",
     "Score",
     "ScoreConfig",
     "Scorer",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from nasrec.space import Architecture, SearchSpace
 from nasrec.train.config import Settings
+
+if TYPE_CHECKING:
+    from nasrec.data import Split
+    from nasrec.nn import SharedWeights
 
 
 class SearchMethod(ABC):
@@ -29,6 +33,8 @@ class SearchMethod(ABC):
     """
 
     name: ClassVar[str]
+    learns: ClassVar[bool] = False
+    """Whether `learn` does something."""
     settings_class: ClassVar[type[Settings]] = Settings
 
     def __init__(
@@ -47,6 +53,23 @@ class SearchMethod(ABC):
         self.rng = np.random.default_rng(seed)
         self.seen: set[str] = set()
         self.stopped: str | None = None
+
+    def learn(  # noqa: B027 - most methods have nothing to learn before they ask
+        self,
+        shared: SharedWeights,
+        train: Split,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Learn from the trained shared weights and training rows, before anything is asked for.
+
+        Called again when a search goes on, with the same arguments; so what is learnt depends on
+        these and the seed only. Most methods learn from scores alone, and nothing here.
+
+        Args:
+            shared: the weights; not to be changed.
+            train: training rows.
+            progress: called with steps done and planned.
+        """
 
     @property
     @abstractmethod
