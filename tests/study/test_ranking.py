@@ -210,7 +210,22 @@ def test_the_other_studies_share_the_ground_truth(log, finished, monkeypatch):
     again, _ = run_study("searched", log, finished, CONFIG, QUIET, **options)
     assert again == found
     assert not list(finished.rglob("*.safetensors"))
-    for name in ("cdf", "cost", "searched"):
+
+    del trained[:]
+    options |= {"names": ["random", "relaxed"], "evaluations": 3, "top_k": 1, "scratch": 2}
+    found, text = run_study("methods", log, finished, CONFIG, QUIET, **options)
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == ["random", "relaxed", "random, from scratch", "guided, from scratch"]
+    assert all(len(row["logloss"]) == 2 for row in rows.values())
+    n = found["data"]["rows"]["train"]  # supernet, one training from scratch; its relaxed copy
+    assert [row["rows"] for row in rows.values()] == [2 * n, 3 * n, 2 * n, 2 * n]
+    assert trained
+    again, _ = run_study("methods", log, finished, CONFIG, QUIET, **options)
+    assert again == found
+    for names, match in ((["evolutoin"], "did you mean 'evolution'"), (["nsga2"], "known: ")):
+        with pytest.raises(ConfigError, match=match):
+            run_study("methods", log, finished, CONFIG, QUIET, **{**options, "names": names})
+    for name in ("cdf", "cost", "searched", "methods"):
         ElementTree.parse(finished / f"{name}.svg")
 
 

@@ -188,6 +188,57 @@ def searched(
     )  # fmt: skip
 
 
+@study_app.command("methods", epilog="Example: nasrec study methods data --out study")
+@command(RESUME)
+def methods(
+    data: Data,
+    out: Out,
+    label: Label = None,
+    variants: Variants = "paper",
+    methods: Annotated[
+        str, typer.Option(help="Search methods, by commas; each of one goal.")
+    ] = "random,evolution,guided,relaxed,progressive",
+    evaluations: Annotated[int, typer.Option(min=1, help="Candidates of each search.")] = 100,
+    top_k: Annotated[int, typer.Option(min=1, help="Best of each to train from scratch.")] = 3,
+    scratch: Annotated[
+        int, typer.Option(min=0, help="Candidates of the searches that train each from scratch.")
+    ] = 12,
+    subnets: Subnets = 100,
+    rows: Rows = None,
+    seeds: Seeds = 2,
+    space: Space = "full-study",
+    epochs: Epochs = 1,
+    batch_size: BatchSize = 1024,
+    learning_rate: LearningRate = 0.12,
+    finetune_rows: FinetuneRows = None,
+    valid_rows: ValidRows = None,
+    embedding_dim: EmbeddingDim = None,
+    seed: Seed = 0,
+    valid: Valid = None,
+    test: Test = None,
+    ignore: Ignore = None,
+    schema: SchemaFile = None,
+    format: Format = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> tuple[Any, str]:
+    """What each search method finds, beside the training rows it has spent.
+
+    Needs no random subnets from scratch; --subnets is there so that the folder may be shared.
+    """
+    return _run(
+        "methods",
+        locals(),
+        lambda: {
+            "variants": _variants(variants),
+            "names": [name.strip() for name in methods.split(",")],
+            "evaluations": evaluations,
+            "top_k": top_k,
+            "scratch": scratch,
+        },
+    )
+
+
 def _variants(names: str) -> Any:
     from nasrec.study import variants_named
 

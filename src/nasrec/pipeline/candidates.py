@@ -19,6 +19,7 @@ from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import (
     METHODS,
+    EvolutionSettings,
     Goals,
     GuidedSettings,
     Journal,
@@ -33,11 +34,27 @@ from nasrec.search.pareto import fronts, spread
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA
 from nasrec.train.config import Settings
+from nasrec.train.relax import RelaxConfig
 
 FORMAT = "nasrec-ranking/2"
 
 #: Normalised entropy from which a score tells little; models of docs/results.md have 0.24 to 0.9.
 BARELY_BETTER = 0.98
+
+
+def settings_of(
+    method: str, evolution: EvolutionSettings, relaxation: RelaxConfig
+) -> Settings | None:
+    """The settings of a method; None, its own defaults, if it has none of these."""
+    if method == "evolution":
+        return evolution
+    if method == "guided":
+        return GuidedSettings(**evolution.model_dump())
+    if method == "relaxed":
+        return relaxation
+    if method == "progressive":
+        return ProgressiveSettings(**relaxation.model_dump())
+    return NSGA2Settings(population=evolution.population) if method == "nsga2" else None
 
 
 def method_of(config: SearchConfig, costs: Costs) -> SearchMethod:
@@ -46,19 +63,8 @@ def method_of(config: SearchConfig, costs: Costs) -> SearchMethod:
     Raises:
         ConfigError: no architecture seems to meet the limits.
     """
-    start = costs.start()
-    name = config.search_method
-    settings: Settings | None = None
-    if name == "evolution":
-        settings = config.evolution
-    elif name == "guided":
-        settings = GuidedSettings(**config.evolution.model_dump())
-    elif name == "relaxed":
-        settings = config.relaxation
-    elif name == "progressive":
-        settings = ProgressiveSettings(**config.relaxation.model_dump())
-    elif name == "nsga2":
-        settings = NSGA2Settings(population=config.evolution.population)
+    start, name = costs.start(), config.search_method
+    settings = settings_of(name, config.evolution, config.relaxation)
     return METHODS[name](
         config.space,
         settings,

@@ -16,6 +16,7 @@ from nasrec.study.cdf import cdf
 from nasrec.study.config import StudyConfig
 from nasrec.study.cost import cost
 from nasrec.study.found import Found
+from nasrec.study.methods import methods
 from nasrec.study.ranking import ranking
 from nasrec.study.searched import searched
 from nasrec.study.truth import cut
@@ -26,6 +27,7 @@ STUDIES: dict[str, Callable[..., Found]] = {
     "cdf": cdf,
     "cost": cost,
     "searched": searched,
+    "methods": methods,
 }
 
 

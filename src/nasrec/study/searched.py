@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nasrec.config import evolution_for
 from nasrec.data import PreparedData
-from nasrec.files import write_json
-from nasrec.pipeline.data import inputs_of
-from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
-from nasrec.pipeline.trials import Trial
 from nasrec.report.charts import Axis, Series, chart
-from nasrec.search import Evolution, Journal, Scorer, search
-from nasrec.serve import ModelSpec
-from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import scores_seconds, tell_time, training_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
-from nasrec.study.scores import header, run_name, trained_supernet
-from nasrec.study.truth import measured
+from nasrec.study.winners import best_found, forget_supernets, tested
 from nasrec.train import SupernetConfig
 
 HEAD = ("searched with", "test log loss", "best of", "spread over seeds", "supernet rows")
@@ -63,8 +53,19 @@ def searched(
         for scoring in config.scorings:
             losses = []
             for seed in config.repeats:
-                best = _search(path, data, config, name, supernet, scoring, seed, evaluations, tell)
-                losses.append(_tested(path, data, config, best[:top_k], seed, tell))
+                best = best_found(
+                    path,
+                    data,
+                    config,
+                    name,
+                    supernet,
+                    scoring,
+                    seed,
+                    "evolution",
+                    evaluations,
+                    tell,
+                )
+                losses.append(tested(path, data, config, best[:top_k], seed, tell))
             rows.append(
                 {
                     "name": name,
@@ -75,9 +76,7 @@ def searched(
                     "supernet_rows": supernet.epochs * len(data.train),
                 }
             )
-    for seed in config.repeats:
-        for name in variants:
-            shutil.rmtree(path / "supernet" / run_name(name, seed), ignore_errors=True)
+    forget_supernets(path, config, variants)
     body = [
         (
             f"{row['name']}, {row['scoring']}",
@@ -101,54 +100,3 @@ def searched(
         f"the best {top_k} trained from scratch, one chosen on validation and tested."
     )
     return Found({"rows": rows}, HEAD, body, words, sheet([(config.space.name, figure)]))
-
-
-def _search(
-    path: Path,
-    data: PreparedData,
-    config: StudyConfig,
-    name: str,
-    supernet: SupernetConfig,
-    scoring: str,
-    seed: int,
-    evaluations: int,
-    tell: Reporter,
-) -> list[Architecture]:
-    """Candidates of one search, best first."""
-    folder = path / "searched" / run_name(name, seed)
-    file = folder / f"{scoring.replace(' ', '-')}-{evaluations}.json"
-    if not file.is_file():
-        shared, _ = trained_supernet(path, data, config, name, supernet, seed, tell)
-        settings = config.scorings[scoring]
-        about = header(data, config, supernet, settings, seed) | {"evaluations": evaluations}
-        with (
-            Journal(file.with_suffix(".jsonl"), about) as journal,
-            tell.bar(f"Searching with {name}, {scoring}", "candidates") as progress,
-        ):
-            found = search(
-                Evolution(config.space, evolution_for(evaluations), seed=seed),
-                Scorer(shared, data.train, data.valid, settings, seed),
-                journal,
-                evaluations=evaluations,
-                on_progress=lambda c, planned: progress(c.index + 1, planned or c.index + 1),
-            )
-        write_json(file, {"best": [c.architecture.to_dict() for c in found[:20]]})
-    return [Architecture.from_dict(one) for one in read_json(file)["best"]]
-
-
-def _tested(
-    path: Path,
-    data: PreparedData,
-    config: StudyConfig,
-    best: list[Architecture],
-    seed: int,
-    tell: Reporter,
-) -> float:
-    """Test log loss of the one that validation chooses, each trained from scratch."""
-    found = []
-    for architecture in best:
-        spec = ModelSpec("nasrec", inputs_of(data), config.model, architecture)
-        name = f"{architecture.digest[:12]}-seed-{seed}"
-        trial = Trial(name, "searched", spec, config.training, seed)
-        found.append(measured(trial, data, path / "models" / name, tell))
-    return float(min(found, key=lambda f: (not np.isfinite(f["valid"]), f["valid"]))["logloss"])
