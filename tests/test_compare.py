@@ -15,7 +15,8 @@ import pytest
 import nasrec
 from nasrec.config import SearchConfig
 from nasrec.data import SyntheticLog, prepare
-from nasrec.errors import ConfigError, RunError
+from nasrec.errors import ConfigError, NasrecError, RunError
+from nasrec.nn import Inputs, ModelOptions, build_baseline
 from nasrec.pipeline import Reporter
 from nasrec.pipeline.boosting import FOLDS, Features, settings_of
 from nasrec.pipeline.contest import known_models, title_of
@@ -64,6 +65,8 @@ def test_every_model_has_as_many_trials_and_seeds_and_more_seeds_extend(tmp_path
         nasrec.compare(
             rows, out=out, models=models, trials=2, **{**PLAIN, "protocol": "leaderboard"}
         )
+    with pytest.raises(RunError, match=r"model\.embedding_dim was 8, now 4"):
+        nasrec.compare(rows, out=out, models=models, trials=2, embedding_dim=4, **PLAIN)
     with pytest.raises(RunError, match="the data differ"):
         nasrec.compare(LOG.generate(500), out=out, models=models, trials=2, **PLAIN)
 
@@ -87,13 +90,27 @@ def test_logs_of_one_kind_of_column(tmp_path, log):
         ({"protocol": "papr"}, ["'papr'", "paper"]),
         ({"seeds": 0}, ["0 seeds"]),
         ({"models": ["lightgbm"], "trials": 7}, ["6 settings"]),
+        ({"label": "lable"}, ["'lable'", "did you mean 'label'"]),
+        ({"ignore": ["C11"]}, ["'C11'", "did you mean"]),
     ],
 )
 def test_what_is_asked_wrongly_is_named(tmp_path, given, words):
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(NasrecError) as error:
         nasrec.compare(LOG.generate(50), out=tmp_path / "c", **{**PLAIN, **given})
     assert all(word in str(error.value) for word in words)
     assert not (tmp_path / "c").exists()
+
+
+def test_sizes_of_the_hand_made_models_are_the_users(tmp_path):
+    config = SEARCH.replaced(model=ModelOptions(embedding_dim=8, cin=(5,), hidden=(12,)))
+    for number, given in enumerate((SEARCH, config)):
+        found = nasrec.compare(
+            LOG.generate(300), out=tmp_path / str(number), models=["xdeepfm"], seeds=1, trials=1,
+            **{**PLAIN, "config": given},
+        )  # fmt: skip
+        (row,) = (row for row in found.rows if row["seeds"])
+        inputs = Inputs(2, (1, 1, 1))  # tables do not count
+        assert row["madds"] == build_baseline("xdeepfm", inputs, given.model).madds
 
 
 def test_without_lightgbm_it_is_said_how_to_get_it(tmp_path, monkeypatch):

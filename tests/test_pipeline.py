@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nasrec.config import Recipe, SearchConfig, config_from_options, evolution_for, model_options
+from nasrec.config import (
+    STEADY,
+    Recipe,
+    SearchConfig,
+    config_from_options,
+    evolution_for,
+    model_options,
+)
 from nasrec.data import SyntheticLog, prepare
 from nasrec.errors import ConfigError, RunError, SpaceError
 from nasrec.nn import (
@@ -192,7 +199,8 @@ def test_where_nothing_is_learned_by_any_recipe_steadier_ones_are_tried(outcomes
         return TrialResult(trial, None, valid, 1, 1, 1, 1, 1.0, None if entropy else "diverged")
 
     variants = rate_variants(ModelSpec("mlp", Inputs(2, (3, 4)), ModelOptions()), TrainConfig(), 2)
-    results = tuned("mlp", variants, (Recipe(name="plain"), Recipe(name="off")), 7, run)
+    recipes = (Recipe(name="plain"), Recipe(name="off"))
+    results = tuned("mlp", variants, recipes, 7, run, STEADY)
     assert [t.name.removeprefix("mlp-") for t in trained] == names
     assert results[0].learned == any(entropy and entropy < 1 for entropy in outcomes)
     assert all(t.spec.options.layer_norm for t in trained if "steady" in t.name)

@@ -64,7 +64,8 @@ def compare(
         int | None, typer.Option(help="Of the search: most multiply-adds a row.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="YAML or JSON file with the sizes of the search.")
+        Path | None,
+        typer.Option(help="YAML or JSON file with the sizes of the search and of the models."),
     ] = None,
     valid: Valid = None,
     test: Test = None,

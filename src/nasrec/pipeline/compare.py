@@ -19,6 +19,7 @@ from nasrec.data import PreparedData, Schema
 from nasrec.errors import ConfigError, RunError
 from nasrec.files import finite, write_json, write_text
 from nasrec.nn import BASELINES
+from nasrec.nn.inputs import SIZES
 from nasrec.pipeline.boosting import LIGHTGBM, require_lightgbm, settings_of
 from nasrec.pipeline.budget import epoch_seconds, measure
 from nasrec.pipeline.contest import Outcome, Setup, known_models, repeat, spec_of, title_of, tune
@@ -108,8 +109,9 @@ def compare(
         jobs: trainings side by side, one thread each; as many as cores if None.
         embedding_dim: the same width for all (16).
         valid, test, ignore, schema, format: as in `nasrec.search`.
-        config: the seed and the sizes of the search for `nasrec`; its other settings are the
-            protocol's.
+        config: the seed, the sizes of the search for `nasrec`, and in `config.model` those of the
+            hand-made models (`hidden`, `cross_layers`, `cin`, `attention_layers`,
+            `attention_heads`); its other settings are the protocol's.
         reporter: tells how it goes; on standard error by default.
 
     Raises:
@@ -143,6 +145,8 @@ def compare(
         prepared = data_stage(run, request, shared.seed)
         for warning in prepared.warnings:
             tell.say(f"Warning: {warning}")
+        if not run.config.is_file():
+            run.settle(told["settings"], prepared.fingerprint)
         setup = Setup(prepared.path, run.path, shared, count)
         jobs = jobs or usable_cores()
         _tell_time(setup, prepared, names, seeds, jobs, tell)
@@ -176,8 +180,10 @@ def _shared(
     """
     width = embedding_dim or config.model.embedding_dim
     recipes = rules.recipes[:trials]
+    sizes = {name: getattr(config.model, name) for name in SIZES}
+    heads = model_options(width).heads
     return config.replaced(
-        model=replace(rules.model, embedding_dim=width, heads=model_options(width).heads),
+        model=replace(rules.model, embedding_dim=width, heads=heads, **sizes),
         retrain=rules.training,
         criterion="logloss",
         costs=(),
@@ -201,7 +207,7 @@ def _tell_time(
     done = len(list(RunFolder(setup.out).retrain.glob("*/result.json")))
     total = len(names) * (setup.trials + seeds - 1)
     tell.say(
-        f"{len(names)} models, {setup.trials} trials each and {seeds} seeds: {total} trainings"
+        f"{len(names)} models, {setup.trials} trials each, seeds: {seeds}. {total} trainings"
         + (f", {done} of them finished" if done else "")
     )
     if done:

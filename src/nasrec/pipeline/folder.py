@@ -31,6 +31,7 @@ from typing import Any
 
 from nasrec.errors import RunError
 from nasrec.files import finite, read_object, write_json
+from nasrec.serve.versions import environment
 from nasrec.train.checkpoint import JsonLines
 
 FORMAT = "nasrec-run/1"
@@ -151,6 +152,18 @@ class RunFolder:
 
     def _trials(self) -> list[Path]:
         return list(self.retrain.iterdir()) if self.retrain.is_dir() else []
+
+    def settle(
+        self,
+        settings: Mapping[str, Any],
+        fingerprint: str,
+        budget: float | None = None,
+        measured: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the resolved settings: from now on a request with others is refused."""
+        write_json(self.environment, environment())
+        found = {"settings": settings, "fingerprint": fingerprint}
+        write_json(self.config, {**found, "budget_minutes": budget, "measured": measured})
 
     def stage_done(self, stage: str, seconds: float) -> None:
         """Note the wall time of a completed stage."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nasrec.config import SearchConfig
+from nasrec.config import STEADY, SearchConfig
 from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError
 from nasrec.nn import ModelOptions, build_baseline, count_dense_weights
@@ -56,7 +56,7 @@ def retrain_stage(
             fresh = fresh or not (folder / "result.json").is_file()
             return run_trial(trial, data, folder, tell)
 
-        results = tuned(family, variants, config.recipes, config.seed, one)
+        results = tuned(family, variants, config.recipes, config.seed, one, STEADY)
         if fresh:
             run.stage_done(f"retrain {family}", time.perf_counter() - began)
         return results

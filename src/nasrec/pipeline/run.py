@@ -13,7 +13,7 @@ import polars as pl
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, Schema
 from nasrec.errors import RunError
-from nasrec.files import write_json, write_text
+from nasrec.files import write_text
 from nasrec.nn import SharedWeights
 from nasrec.pipeline.budget import fit_to_budget
 from nasrec.pipeline.candidates import search_stage
@@ -28,7 +28,6 @@ from nasrec.pipeline.retrain import NASREC, retrain_stage
 from nasrec.pipeline.summary import summary_text
 from nasrec.pipeline.supernet import supernet_stage
 from nasrec.serve import Model, load_model
-from nasrec.serve.versions import environment
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA
 
@@ -218,16 +217,7 @@ def _resolved(
         if budget is not None:
             resolved, measured = fit_to_budget(asked, data, budget, tell)
             run.stage_done("measure the machine", time.perf_counter() - began)
-        write_json(run.environment, environment())
-        write_json(
-            run.config,
-            {
-                "settings": resolved.model_dump(mode="json"),
-                "fingerprint": data.fingerprint,
-                "budget_minutes": budget,
-                "measured": measured,
-            },
-        )
+        run.settle(resolved.model_dump(mode="json"), data.fingerprint, budget, measured)
     return SearchConfig(**read_json(run.config)["settings"])
 
 

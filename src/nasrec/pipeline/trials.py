@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from nasrec.config import STEADY, Recipe
+from nasrec.config import Recipe
 from nasrec.data import PreparedData, Split
 from nasrec.errors import DivergenceError, RunError
 from nasrec.files import write_json, write_text, written_aside
@@ -183,11 +183,12 @@ def tuned(
     recipes: Sequence[Recipe],
     seed: int,
     run: Callable[[Trial], TrialResult],
+    steadier: Sequence[Recipe] = (),
 ) -> list[TrialResult]:
     """Train a family of models: the first variant by every recipe, the others by the best one.
 
     With v variants and r recipes these are v + r - 1 trainings. If the first learns nothing by any
-    recipe, steadier ones are tried besides. Returns them best first.
+    recipe, it is tried by the steadier ones besides, until it does. Returns them best first.
     """
 
     def train(number: int, recipe: Recipe) -> TrialResult:
@@ -200,7 +201,7 @@ def tuned(
         return run(Trial(name, family, spec, config, seed))
 
     first = [(train(0, recipe), recipe) for recipe in recipes]
-    for recipe in STEADY:
+    for recipe in steadier:
         if any(result.learned for result, _ in first):
             break
         first.append((train(0, recipe), recipe))
