@@ -31,9 +31,11 @@ def _space(value: Any) -> Any:
 #: A search space among settings: a name, a file's path, its content, or a SearchSpace.
 Space = Annotated[SearchSpace, BeforeValidator(_space)]
 
-#: Training from scratch. The logs most users have are small enough to need several passes, and
-#: early stopping takes back the one too many; a log of tens of millions of rows wants `epochs=1`.
-FROM_SCRATCH = TrainConfig(epochs=3, evaluations_per_epoch=2, patience=3)
+#: Training from scratch, in a search and on a leaderboard: passes until validation gets no better,
+#: then at a tenth of the rate, and an end after two evaluations in vain. How many passes a log
+#: needs nobody knows beforehand, and a cosine has to be told; a log of tens of millions of rows
+#: wants `epochs=1` and the cosine.
+FROM_SCRATCH = TrainConfig(epochs=20, schedule="plateau", warmup_fraction=0.0, patience=2)
 
 
 def evolution_for(evaluations: int) -> EvolutionSettings:
@@ -104,15 +106,20 @@ class Recipe(Settings):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-#: The recipes that a search tries if it is not told others. Without LayerNorm and at a high rate,
-#: as the paper's final networks, is best where a log determines its rows well; dropout where ids
-#: are many and rows few; and LayerNorm is there for large networks that do not train without
-#: (docs/results.md has the first two).
+#: The recipes that a search tries if it is not told others, most promising first. `small` is for
+#: networks with products: Xavier gives the rows of small tables long first embeddings, whose
+#: products are logits far from any click rate. `dropout` is for logs of many ids and few rows, and
+#: `adam`, with BatchNorm and a little L2, is near what BARS (Zhu et al., SIGIR 2022) has on Criteo
+#: and Avazu.
 RECIPES = (
-    Recipe(name="plain", layer_norm=False, rate=2.0),
-    Recipe(name="dropout", layer_norm=False, embedding_dropout=0.3, dropout=0.3),
-    Recipe(name="norm", layer_norm=True),
-)
+    Recipe(name="plain"),
+    Recipe(name="small", embedding_std=0.01),
+    Recipe(name="dropout", embedding_std=0.01, embedding_dropout=0.3, dropout=0.3),
+    Recipe(
+        name="adam", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
+        embedding_std=1e-4, embedding_l2=1e-5,
+    ),
+)  # fmt: skip
 
 #: Tried in this order where a family's first network learns nothing by any recipe, until it does: a
 #: large network without LayerNorm diverges at a high rate, and a search, which may have had time
@@ -141,6 +148,11 @@ class SearchConfig(Settings):
             that is trained is log loss in any case.
         costs: what is to be low as well, and makes the search one for a front: any of `madds`,
             `weights`, `bytes`, `latency`, each of the standalone network.
+        score_by: what scores a candidate. `supernet`: the shared weights (paper), one training for
+            all candidates. `training`: a training of its own by `retrain` and the first recipe, as
+            in AutoCTR (Song et al., 2020); where the log is small that is affordable, and it
+            orders candidates as they will be ordered at the end. None is the supernet, and with a
+            budget whichever the time allows.
         method: evolution (the paper's), random search, guided (evolution whose children a learned
             ranker chooses), relaxed (draws from choices learnt by gradients), progressive (the
             same, block after block), or nsga2, over the same scores; None is
@@ -170,7 +182,7 @@ class SearchConfig(Settings):
 
     seed: int = Field(default=0, ge=0)
     space: Space = NASREC_FULL
-    model: ModelOptions = ModelOptions()
+    model: ModelOptions = ModelOptions(layer_norm=False, first_order=True)
     supernet_layer_norm: bool = True
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
     supernet_rows: int | None = Field(default=None, ge=1)
@@ -178,6 +190,7 @@ class SearchConfig(Settings):
     scoring: ScoreConfig = ScoreConfig()
     criterion: CriterionName = "logloss"
     costs: tuple[str, ...] = ()
+    score_by: Literal["supernet", "training"] | None = None
     method: Literal["evolution", "random", "nsga2", "guided", "relaxed", "progressive"] | None = (
         None
     )
@@ -251,6 +264,11 @@ class SearchConfig(Settings):
     def goals(self) -> Goals:
         """What the search minimises."""
         return Goals(self.criterion, self.costs)
+
+    @property
+    def scored_by(self) -> str:
+        """What scores a candidate."""
+        return self.score_by or "supernet"
 
     @property
     def search_method(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nasrec.errors import ConfigError
-from nasrec.nn import Inputs, ModelOptions, NASRecNet
+from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline
 from nasrec.space import Architecture, published
 from tests.nn.helpers import INPUTS, draw, rows
 
@@ -50,6 +50,24 @@ def test_a_dead_blocks_content_changes_nothing():
     a = NASRecNet(published("criteo-full"), INPUTS)(dense, sparse)
     b = NASRecNet(Architecture.from_dict(spelt), INPUTS)(dense, sparse)
     torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("inputs", [INPUTS, Inputs(0, (5, 6)), Inputs(4, ())])
+def test_the_linear_part_is_logistic_regression_beside_the_blocks(inputs):
+    architecture, rows_ = draw(2), rows(inputs, 6)[:2]
+    without = NASRecNet(architecture, inputs, seed=1)
+    model = NASRecNet(architecture, inputs, ModelOptions(first_order=True), seed=1)
+    torch.testing.assert_close(model(*rows_), without(*rows_))  # it begins at zero
+    assert model.madds == without.madds + inputs.dense + 1
+    linear = build_baseline("logreg", inputs)
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.normal_()
+        model.first_order.load_state_dict(linear.state_dict())
+        model.head.first_order.fill_(2)
+    torch.testing.assert_close(model(*rows_), without(*rows_) + 2 * linear(*rows_))
+    model(*rows_).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
 
 
 def test_logit_is_the_last_fc_on_the_features():

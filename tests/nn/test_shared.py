@@ -35,7 +35,7 @@ def store(space=MULTI, inputs=INPUTS, **options) -> SharedWeights:
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_output_equals_the_extracted_networks(space, layer_norm, train, seed):
-    shared = store(space, layer_norm=layer_norm)
+    shared = store(space, layer_norm=layer_norm, first_order=seed % 2 == 1)
     architecture = draw(seed, space)
     subnet, alone = shared.subnet(architecture), shared.extract(architecture)
     subnet.train(train)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasrec.nn import SharedWeights, Together
+from nasrec.nn import ModelOptions, SharedWeights, Together
 from nasrec.space import Architecture
 from tests.nn.helpers import INPUTS, MULTI, draw, rows
 from tests.nn.test_shared import SINGLE
@@ -23,7 +23,7 @@ def family(space, seed: int, mutations: int = 1) -> list[Architecture]:
 @pytest.mark.parametrize("space", [MULTI, SINGLE], ids=lambda s: s.name)
 @pytest.mark.parametrize("seed", range(6))
 def test_features_are_those_of_each_alone(space, seed):
-    shared = SharedWeights(space, INPUTS, seed=1)
+    shared = SharedWeights(space, INPUTS, ModelOptions(first_order=seed % 2 == 1), seed=1)
     architectures = [*family(space, seed, 1 + seed % 3), draw(seed, space)]
     networks = [shared.subnet(a).eval() for a in architectures]
     together = Together(networks)

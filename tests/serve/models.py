@@ -14,7 +14,7 @@ from nasrec.space import NASREC_FULL, Architecture
 from nasrec.train import Metrics
 
 LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
-OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,))
+OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,), first_order=True)
 
 
 def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> PreparedData:

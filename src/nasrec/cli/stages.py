@@ -84,6 +84,13 @@ def search(
             "are madds, weights, bytes, latency."
         ),
     ] = None,
+    score_by: Annotated[
+        str | None,
+        typer.Option(
+            help="What scores candidates: supernet, or training, each its own, for small logs "
+            "(supernet; with --budget whichever time allows)."
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -116,7 +123,7 @@ def search(
         int | None, typer.Option(help="Best candidates to train from scratch (5; paper: 15).")
     ] = None,
     retrain_epochs: Annotated[
-        int | None, typer.Option(help="Epochs of the trainings from scratch (3).")
+        int | None, typer.Option(help="Passes of a training from scratch, at most (20).")
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -169,6 +176,7 @@ def search(
         evaluations=evaluations,
         criterion=criterion,
         objective=objective,
+        score_by=score_by,
         method=method,
         max_madds=max_madds,
         max_weights=max_weights,

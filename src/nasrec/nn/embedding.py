@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasrec.nn.dropout import dropout
 from nasrec.nn.inputs import Inputs, ModelOptions
-from nasrec.nn.parameters import Axis, Length, Maker
+from nasrec.nn.parameters import Axis, Init, Length, Maker
 
 
 class EmbeddingTable(nn.Module):
@@ -25,6 +25,7 @@ class EmbeddingTable(nn.Module):
         options: width, cap and dropout.
         make: where the weight comes from.
         dim: a width E other than that of the options.
+        init: a way to begin other than theirs.
 
     A column of several values gives the mean of their embeddings, and zeros for a row without any.
 
@@ -33,7 +34,12 @@ class EmbeddingTable(nn.Module):
     """
 
     def __init__(
-        self, inputs: Inputs, options: ModelOptions, make: Maker, dim: int | None = None
+        self,
+        inputs: Inputs,
+        options: ModelOptions,
+        make: Maker,
+        dim: int | None = None,
+        init: Init | None = None,
     ) -> None:
         super().__init__()
         self.dim = dim = options.embedding_dim if dim is None else dim
@@ -60,7 +66,7 @@ class EmbeddingTable(nn.Module):
                 std = options.embedding_std or math.sqrt(2 / (b - a + dim))  # Xavier
                 weight[a:b].normal_(0, std, generator=generator)
 
-        self.weight = make("weight", Axis.fixed(starts[-1]), Axis.fixed(dim), init=normal)
+        self.weight = make("weight", Axis.fixed(starts[-1]), Axis.fixed(dim), init=init or normal)
 
     def forward(self, ids: Tensor) -> Tensor:
         used = ids >= 0 if self.pooled else None

@@ -73,6 +73,9 @@ class ModelOptions:
             three layers of 200, more than twenty times the multiply-adds of these).
         attention_layers: interacting layers of AutoInt and AutoInt+ (paper: 3).
         attention_heads: their heads, each 32 wide (paper: 2).
+        first_order: a NASRecNet has a linear part beside its blocks, whose sum is one more feature
+            of its last FC, as in Wide & Deep (Cheng et al., DLRS 2016). Not in the paper. Where
+            rows are few most of what can be learned is linear, and the blocks learn it badly.
         embedding_dropout: share of the embeddings' entries that a training step drops, at random
             and anew for each row (Srivastava et al., 2014); what is left is scaled up to make up
             for it. 0 in the paper. It keeps a network from learning rare ids by heart.
@@ -93,6 +96,7 @@ class ModelOptions:
     cin: tuple[int, ...] = (32, 32, 32)
     attention_layers: int = 3
     attention_heads: int = 2
+    first_order: bool = False
     embedding_dropout: float = 0.0
     dropout: float = 0.0
 

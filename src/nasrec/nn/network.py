@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nasrec.nn.batch_norm import BatchNorm
 from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
+from nasrec.nn.first_order import FirstOrder
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import (
     DenseToSparse,
@@ -164,9 +165,16 @@ def _sum(tensors: list[Tensor]) -> Tensor | None:
 
 
 class Head(nn.Module):
-    """The last FC: one logit from Y_d and the flattened Y_s of the last block."""
+    """The last FC: one logit from Y_d, the flattened Y_s of the last block, and the linear part."""
 
-    def __init__(self, dense: Axis, sparse: Mapping[str, Axis], width: int, make: Maker) -> None:
+    def __init__(
+        self,
+        dense: Axis,
+        sparse: Mapping[str, Axis],
+        width: int,
+        make: Maker,
+        first_order: bool = False,
+    ) -> None:
         super().__init__()
         embedding = Axis.fixed(width)
         size = dense.size + width * sum(axis.size for axis in sparse.values())
@@ -176,12 +184,16 @@ class Head(nn.Module):
         self.sparse = nn.ParameterDict(
             {name: slabs(name, embedding, axis, init=init) for name, axis in sparse.items()}
         )
+        self.first_order = (
+            make("first_order", Axis.fixed(1), init=constant(1)) if first_order else None
+        )
         self.bias = make("bias", Axis.fixed(1), init=constant(0))
-        self.madds = size
+        self.madds = size + first_order
 
     def weight(self) -> Tensor:
         """All slabs as one vector (H,), in the order of `NASRecNet.features`."""
-        return torch.cat([self.dense, *(slab.flatten() for slab in self.sparse.values())])
+        parts = [self.dense, *(slab.flatten() for slab in self.sparse.values())]
+        return torch.cat(parts if self.first_order is None else [*parts, self.first_order])
 
 
 class NASRecNet(nn.Module):
@@ -222,6 +234,9 @@ class NASRecNet(nn.Module):
         self.options = options = options or ModelOptions()
         make = Maker(source or fresh(seed))
         self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
+        self.first_order = (
+            FirstOrder(inputs, options, make.child("first_order")) if options.first_order else None
+        )
         sources = _Sources({0: Axis.fixed(inputs.dense)}, {0: {"0": Axis.fixed(inputs.sparse)}})
         self.blocks = nn.ModuleDict()
         for i, (block, live) in enumerate(
@@ -244,7 +259,11 @@ class NASRecNet(nn.Module):
                 sources.sparse[i][f"{i}+"] = Axis.fixed(options.merger_tokens)
         last = len(architecture.blocks)
         self.head = Head(
-            sources.dense[last], sources.sparse[last], options.embedding_dim, make.child("head")
+            sources.dense[last],
+            sources.sparse[last],
+            options.embedding_dim,
+            make.child("head"),
+            options.first_order,
         )
 
     def features(self, dense: Tensor, sparse: Tensor) -> Tensor:
@@ -262,7 +281,13 @@ class NASRecNet(nn.Module):
                 sparse_of[f"{name}+"] = merged
         last = len(self.architecture.blocks)
         flat = [sparse_of[part].flatten(1) for part in self.head.sparse]
-        return torch.cat([dense_of[last], *flat], 1)
+        return torch.cat([dense_of[last], *flat, *self.linear(dense, sparse)], 1)
+
+    def linear(self, dense: Tensor, sparse: Tensor) -> list[Tensor]:
+        """The linear part, (B, 1), in a list; an empty one where there is none."""
+        if self.first_order is None:
+            return []
+        return [self.first_order(dense, sparse).unsqueeze(1)]
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         features = self.features(dense, sparse)
@@ -280,7 +305,8 @@ class NASRecNet(nn.Module):
     def madds(self) -> int:
         """Multiply-adds for one row: matrix products, no embedding, no element-wise work."""
         blocks = cast("Iterable[ChoiceBlock]", self.blocks.values())
-        return sum(block.madds for block in blocks) + self.head.madds
+        linear = 0 if self.first_order is None else self.first_order.madds
+        return sum(block.madds for block in blocks) + linear + self.head.madds
 
 
 def _everything(block: Block) -> LiveBlock:

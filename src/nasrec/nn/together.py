@@ -60,13 +60,14 @@ class Together:
         """
         tokens = self.networks[0].embedding(sparse).transpose(1, 2).contiguous()
         values: _Values = {_DENSE: dense, _TOKENS: tokens}
+        linear = self.networks[0].linear(dense, sparse)
         for i, same in enumerate(self.same):
             if same != i:
                 continue
             for node in self._needs[i]:
                 if node not in values:
                     values[node] = self._nodes[node].compute(values)
-            yield i, torch.cat([values[part].flatten(1) for part in self._parts[i]], 1)
+            yield i, torch.cat([*(values[p].flatten(1) for p in self._parts[i]), *linear], 1)
             for node in self._needs[i]:
                 if self._last[node] == i and node > _TOKENS:
                     del values[node]

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from nasrec.config import SearchConfig
@@ -18,7 +19,7 @@ from nasrec.nn import NASRecNet, SharedWeights, build_baseline
 from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.progress import Reporter
 from nasrec.search import Scorer
-from nasrec.space import PathSampler
+from nasrec.space import Architecture, PathSampler
 from nasrec.train import (
     LoopConfig,
     Optimizer,
@@ -32,11 +33,31 @@ from nasrec.train.metrics import EVALUATION_BATCH
 
 SHARES = {"supernet": 0.35, "search": 0.2, "retrain": 0.45}
 """Parts of the budget. Retraining decides what is taken home, and the supernet whether the right
-architectures get there; scoring is cheap."""
-MOST = {"supernet_epochs": 8, "evaluations": 2048, "top_k": 15}
+architectures get there; scoring is cheap. Without a supernet its part is for scoring."""
+MOST = {"supernet_epochs": 8, "evaluations": 2048, "trained": 400, "top_k": 15}
 """More does not help: the paper's search has 2048 evaluations and retrains 15."""
 FEWEST_EVALUATIONS = 16
+PASSES = 8
+"""Over the training rows until validation gets no better and a training ends, as a rule."""
+FEWEST_PASSES = 4
+"""Where time allows fewer, a schedule that waits for validation never gets to lower the rate."""
+TIMES_NARROWEST = 4
+"""What a candidate with a training of its own may cost, in trainings of the narrowest network.
+Where not even `FEWEST_EVALUATIONS` of that cost are affordable there is a supernet."""
 _STEPS = 6  # timed steps of each kind; their time varies by a few percent
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the training rows and one validation, of one network.
+
+    Attributes:
+        madds: its multiply-adds a row.
+        seconds: what the pass takes.
+    """
+
+    madds: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -45,14 +66,34 @@ class Measured:
 
     Attributes:
         supernet_rows: rows a second of a supernet's training.
-        candidate_seconds: to score one candidate.
-        retrain_seconds: for one pass over the training rows and one validation, mean over the
-            models that are compared.
+        candidate_seconds: to score one candidate with it.
+        narrowest: a pass of the narrowest architecture.
+        sampled: of one of the space's usual size.
+        baseline_seconds: of a pass of a hand-made model, the mean over those compared.
     """
 
     supernet_rows: float
     candidate_seconds: float
-    retrain_seconds: float
+    narrowest: Pass
+    sampled: Pass
+    baseline_seconds: float
+
+    def pass_seconds(self, madds: float) -> float:
+        """What a pass of a NASRecNet of so many multiply-adds takes, about."""
+        return self.narrowest.seconds + self._slope * max(0.0, madds - self.narrowest.madds)
+
+    def madds_in(self, seconds: float) -> int:
+        """Multiply-adds of a NASRecNet whose pass takes so long, at least the narrowest's."""
+        left = max(0.0, seconds - self.narrowest.seconds)
+        return int(self.narrowest.madds + left / self._slope)
+
+    @property
+    def _slope(self) -> float:
+        """Seconds a multiply-add."""
+        seconds = self.sampled.seconds - self.narrowest.seconds
+        madds = max(1.0, self.sampled.madds - self.narrowest.madds)
+        # A difference of two short times may be noise; no machine makes all madds for nothing.
+        return max(seconds, 0.1 * self.sampled.seconds) / madds
 
 
 def seconds_a_step(
@@ -98,10 +139,21 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
         scorer(candidate)
     candidate_seconds = (time.perf_counter() - began) / 2
 
-    models: list[nn.Module] = [NASRecNet(config.space.sample(rng), inputs, config.model)]
-    models += [build_baseline(name, inputs, config.model) for name in config.baselines]
-    passes = [epoch_seconds(model, config.retrain, data) for model in models]
-    return Measured(batch / step, candidate_seconds, float(np.mean(passes)))
+    def of(model: nn.Module) -> float:
+        return epoch_seconds(model, config.retrain, data)
+
+    def nasrec(architecture: Architecture) -> Pass:
+        network = NASRecNet(architecture, inputs, config.model)
+        return Pass(network.madds, of(network))
+
+    models = [build_baseline(name, inputs, config.model) for name in config.baselines]
+    return Measured(
+        batch / step,
+        candidate_seconds,
+        nasrec(config.space.narrowest()[0]),
+        nasrec(config.space.sample(rng)),
+        float(np.mean([of(model) for model in models])) if models else 0.0,
+    )
 
 
 def epoch_seconds(
@@ -122,8 +174,10 @@ def fit_to_budget(
 ) -> tuple[SearchConfig, dict[str, float]]:
     """The settings with the sizes that fit into so many minutes, and what was measured.
 
-    Chosen are the supernet's rows or epochs, the number of evaluations, `top_k`, and how many of
-    the recipes are tried. What else is in the settings stays.
+    Chosen are what scores a candidate, the supernet's rows or epochs, the number of evaluations,
+    the largest network that time allows to train, `top_k`, how many of the recipes are tried, and
+    on a log too large for several passes their number and schedule. What else is in the settings
+    stays, and so do `score_by` and `max_madds` where they are given.
     """
     if not minutes > 0:
         raise ConfigError(f"the budget is {minutes} minutes", mend="give a positive number")
@@ -131,45 +185,94 @@ def fit_to_budget(
     began = time.perf_counter()
     measured = measure(config, data)
     seconds = max(1.0, 60 * minutes - (time.perf_counter() - began))
-    resolved = sized(config, measured, len(data.train), seconds)
+    resolved = sized(config, measured, len(data.train), seconds, torch.get_num_threads())
+    how = (
+        "each candidate trained for itself"
+        if resolved.scored_by == "training"
+        else _supernet_told(resolved, len(data.train))
+    )
     tell.say(
-        f"In {minutes:g} minutes: {_supernet_told(resolved, len(data.train))}, "
-        f"{resolved.planned_evaluations} candidates scored, "
-        f"{resolved.trainings} trainings of each model"
+        f"In {minutes:g} minutes: {how}, {resolved.planned_evaluations} candidates of at most "
+        f"{resolved.max_madds:,} multiply-adds a row scored, {resolved.trainings} trainings of "
+        "each model"
     )
     return resolved, asdict(measured)
 
 
 def sized(
-    config: SearchConfig, measured: Measured, train_rows: int, seconds: float
+    config: SearchConfig, measured: Measured, train_rows: int, seconds: float, jobs: int = 1
 ) -> SearchConfig:
-    """The settings with sizes for so many seconds at these speeds."""
-    one = config.retrain.epochs * measured.retrain_seconds
-    a_training = (1 + len(config.baselines) + bool(config.from_scratch_random)) * one
-    fixed = max(0, config.from_scratch_random - 1) * one
-    for_retraining = max(0.0, SHARES["retrain"] * seconds - fixed)
+    """The settings with sizes for so many seconds at these speeds.
+
+    Args:
+        config: the settings.
+        measured: the speeds.
+        train_rows: number of training rows.
+        seconds: to be filled.
+        jobs: trainings side by side where candidates have one each.
+    """
+    m, drawn = measured, config.from_scratch_random
+    for_retraining = SHARES["retrain"] * seconds
+    families = 1 + max(1, drawn) * bool(drawn)
+
+    def of_each(madds: float) -> float:
+        """A pass of every family of the leaderboard."""
+        return families * m.pass_seconds(madds) + len(config.baselines) * m.baseline_seconds
+
+    retrain = _schedule(config.retrain, int(for_retraining / of_each(m.narrowest.madds)))
+    passes = min(retrain.epochs, PASSES) if retrain.schedule == "plateau" else retrain.epochs
+    # No network that could not be trained once within its part of the budget.
+    share = (for_retraining / passes - len(config.baselines) * m.baseline_seconds) / families
+    most = m.madds_in(share)
+
+    searching = (SHARES["supernet"] + SHARES["search"]) * seconds
+    affordable = jobs * searching / (passes * m.narrowest.seconds)
+    score_by = config.score_by or (
+        "training" if affordable >= TIMES_NARROWEST * FEWEST_EVALUATIONS else "supernet"
+    )
+    if score_by == "training":
+        evaluations = int(min(MOST["trained"], affordable / TIMES_NARROWEST))
+        evaluations = max(FEWEST_EVALUATIONS, evaluations)
+        most = min(most, m.madds_in(jobs * searching / (passes * evaluations)))
+    max_madds = config.max_madds or most
+
+    a_training = passes * of_each(min(max_madds, m.sampled.madds))
     # Recipes go before ranks: they change more. Without time for one more there is no second.
     trainings = max(1, int(for_retraining / a_training))
     recipes = config.recipes[:trainings]
     top_k = min(MOST["top_k"], trainings - len(recipes) + 1)
-    left = max(seconds - fixed - (top_k + len(recipes) - 1) * a_training, 0.2 * seconds)
-    search = SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
-    evaluations = int(left * search / measured.candidate_seconds)
-    evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
-    for_supernet = max(left - evaluations * measured.candidate_seconds, 0.1 * seconds)
-    rows = int(for_supernet * measured.supernet_rows)
-    epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
+    left = max(seconds - (top_k + len(recipes) - 1) * a_training, 0.2 * seconds)
+    changes: dict[str, Any] = {}
+    if score_by == "supernet":
+        search = SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
+        evaluations = int(left * search / m.candidate_seconds)
+        evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
+        for_supernet = max(left - evaluations * m.candidate_seconds, 0.1 * seconds)
+        rows = int(for_supernet * m.supernet_rows)
+        epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
+        changes["supernet"] = config.supernet.model_copy(update={"epochs": epochs})
+        changes["supernet_rows"] = max(1, rows) if rows < train_rows else None
     return config.replaced(
+        score_by=score_by,
+        max_madds=max_madds,
+        retrain=retrain,
         top_k=top_k,
         recipes=recipes,
-        supernet=config.supernet.model_copy(update={"epochs": epochs}),
-        supernet_rows=max(1, rows) if rows < train_rows else None,
-        **_evolution(config, evaluations),
+        **changes,
+        **_evolution(config, max(evaluations, top_k)),
     )
 
 
+def _schedule(config: TrainConfig, affordable: int) -> TrainConfig:
+    """The training from scratch, or where only a few passes are affordable a cosine over those."""
+    if config.schedule != "plateau" or affordable >= FEWEST_PASSES:
+        return config
+    few = {"epochs": max(1, affordable), "schedule": "cosine", "warmup_fraction": 0.1}
+    return config.model_copy(update=few | {"evaluations_per_epoch": 2})
+
+
 def _evolution(config: SearchConfig, evaluations: int) -> dict[str, Any]:
-    scaled = config.with_evaluations(max(evaluations, config.top_k))
+    scaled = config.replaced(top_k=1).with_evaluations(evaluations)
     return {"evaluations": evaluations, "evolution": scaled.evolution}
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
 from nasrec.errors import RunError
@@ -17,6 +19,7 @@ from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.scratch import ScratchScorer
 from nasrec.search import (
     METHODS,
     EvolutionSettings,
@@ -81,7 +84,7 @@ def search_stage(
     shared: Callable[[], SharedWeights],
     tell: Reporter,
 ) -> list[Architecture]:
-    """The `top_k` architectures to train from scratch, the best by the supernet's score first.
+    """The `top_k` architectures to train from scratch, the best by their scores first.
 
     With costs as goals they are spread over the front.
 
@@ -89,7 +92,8 @@ def search_stage(
         run: where the journal and the ranking are.
         data: scored on its validation rows.
         config: method, number of evaluations, scoring.
-        shared: gives the trained shared weights; not called if the ranking is there.
+        shared: gives the trained shared weights; not called if the ranking is there, or if
+            neither scores nor the method need them.
         tell: shows progress.
     """
     ranking = run.search / "ranking.json"
@@ -100,20 +104,24 @@ def search_stage(
             "fingerprint": data.fingerprint,
             "seed": config.seed,
             "space": config.space.to_dict(),
-            "scoring": config.scoring.model_dump(),
+            **_scoring(config),
             "method": config.search_method,
             "criterion": config.criterion,
             "costs": list(config.costs),
             "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
         }
-        weights = shared()  # a stage of its own, with its own time
+        by_supernet = config.scored_by == "supernet"
+        # A stage of its own, with its own time.
+        weights = shared() if by_supernet or method.learns else None
         began = time.perf_counter()
         if method.learns:
             header["learning"] = method.settings.model_dump()
             batch = config.relaxation.batch_size
             with tell.bar("Learning choices", "rows of weights", batch) as learning:
                 method.learn(weights, data.train, learning)
-        scorer = Scorer(weights, data.train, data.valid, config.scoring, config.seed)
+        scorer: Scorer | ScratchScorer = ScratchScorer(data.path, config, torch.get_num_threads())
+        if by_supernet:
+            scorer = Scorer(weights, data.train, data.valid, config.scoring, config.seed)
         criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
         with (
             Journal(run.search / "journal.jsonl", header) as journal,
@@ -147,13 +155,21 @@ def search_stage(
                 evaluations=config.planned_evaluations,
                 on_progress=on_progress,
             )
-        if warning := too_little_known(found):
+        if by_supernet and (warning := too_little_known(found)):
             tell.say(f"Warning: {warning}")
         write_json(ranking, ranking_of(config, found))
         run.stage_done("search", time.perf_counter() - began)
     content = read_ranking(run)
     entries = {entry["digest"]: entry for entry in content["candidates"]}
     return [Architecture.from_dict(entries[d]["architecture"]) for d in content["chosen"]]
+
+
+def _scoring(config: SearchConfig) -> dict[str, Any]:
+    """What scores depend on beside data, seed and space, for the journal's header."""
+    if config.scored_by == "supernet":
+        return {"scoring": config.scoring.model_dump()}
+    parts = {"model": asdict(config.model), "retrain": config.training.model_dump()}
+    return {"scoring": parts | {"recipe": config.recipes[0].model_dump()}}
 
 
 def too_little_known(found: Sequence[Candidate]) -> str | None:

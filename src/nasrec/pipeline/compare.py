@@ -218,10 +218,13 @@ def _tell_time(
             continue  # a few seconds to minutes, which no first step tells
         if name == NASREC:
             speeds = measure(config, data)
-            rows = config.supernet_rows or len(data.train) * config.supernet.epochs
-            seconds += rows / speeds.supernet_rows
-            seconds += config.planned_evaluations * speeds.candidate_seconds
-            one = speeds.retrain_seconds
+            one = speeds.pass_seconds(min(config.max_madds or math.inf, speeds.sampled.madds))
+            if config.scored_by == "training":
+                seconds += config.planned_evaluations * one * config.retrain.epochs
+            else:
+                rows = config.supernet_rows or len(data.train) * config.supernet.epochs
+                seconds += rows / speeds.supernet_rows
+                seconds += config.planned_evaluations * speeds.candidate_seconds
         else:
             model = spec_of(name, config, inputs).build()
             one = epoch_seconds(model, config.retrain, data, steps=3)

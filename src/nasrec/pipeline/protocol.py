@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from nasrec.config import Recipe
+from nasrec.config import FROM_SCRATCH, RECIPES, Recipe
 from nasrec.errors import ConfigError
 from nasrec.nn import ModelOptions
 from nasrec.train import TrainConfig
@@ -41,28 +41,18 @@ PAPER = Protocol(
     3,
 )
 
-#: As leaderboards are made: passes until validation gets no better, and ways to regularise.
-#: `small` is for the factorization machines: their products of large first embeddings, which
-#: Xavier gives the rows of small tables, begin with logits far from any click rate. `bars` is what
-#: won on BARS's Frappe: Adam, BatchNorm, much L2 on small first embeddings; `adam` the same with as
-#: little L2 as BARS has on Criteo and Avazu, where ids are many.
+#: As leaderboards are made: passes until validation gets no better, and ways to regularise: those
+#: of a search, and `bars`, which won on BARS's Frappe: Adam, BatchNorm, and much L2 on all rows of
+#: the embeddings, which costs too much a step where ids are millions.
 LEADERBOARD = Protocol(
     "leaderboard",
-    ModelOptions(layer_norm=False),
-    TrainConfig(
-        epochs=20, batch_size=1024, schedule="plateau", warmup_fraction=0.0, patience=2
-    ),
+    ModelOptions(layer_norm=False, first_order=True),
+    FROM_SCRATCH,
     (
-        Recipe(name="plain"),
-        Recipe(name="small", embedding_std=0.01),
-        Recipe(name="dropout", embedding_std=0.01, embedding_dropout=0.3, dropout=0.3),
+        *RECIPES,
         Recipe(
             name="bars", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
             embedding_std=1e-4, embedding_rows="all", embedding_l2=0.05,
-        ),
-        Recipe(
-            name="adam", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
-            embedding_std=1e-4, embedding_l2=1e-5,
         ),
     ),
     6,

@@ -25,8 +25,9 @@ def start_at_base_rate(shared: SharedWeights, click_rate: float) -> None:
     rate = min(max(click_rate, 1e-6), 1 - 1e-6)
     largest = shared.subnet(shared.space.maximal())  # it reads all parts of the last block
     for name, _ in largest.head.named_parameters(prefix="head"):
-        value = math.log(rate / (1 - rate)) if name == "head.bias" else 0.0
-        shared.tensors[name].fill_(value)
+        # A linear part begins at zero itself, and could not leave it behind a weight of zero.
+        started = {"head.bias": math.log(rate / (1 - rate)), "head.first_order": 1.0}
+        shared.tensors[name].fill_(started.get(name, 0.0))
 
 
 def head_factor(width: int) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nasrec.nn.baselines.layers import Baseline, Fields, FirstOrder, Perceptron, pair_products
+from nasrec.nn.baselines.layers import Baseline, Fields, Perceptron, pair_products
 from nasrec.nn.embedding import EmbeddingTable
+from nasrec.nn.first_order import FirstOrder
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Maker, fresh
 

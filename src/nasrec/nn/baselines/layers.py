@@ -15,7 +15,7 @@ from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
-from nasrec.nn.parameters import Axis, Maker, constant, normal, xavier_uniform
+from nasrec.nn.parameters import Axis, Maker, normal, xavier_uniform
 
 
 class Baseline(nn.Module):
@@ -76,24 +76,6 @@ class Perceptron(nn.Module):
                 x = self.norms[i](x) if self.norms else x
                 x = dropout(F.relu(x), self.dropout, self.training)
         return x
-
-
-class FirstOrder(nn.Module):
-    """b + w·x_dense + Σ_f v_f[id_f]: (B, n_dense) and ids (B, F) to (B,); all zero at first."""
-
-    def __init__(self, inputs: Inputs, options: ModelOptions, make: Maker) -> None:
-        super().__init__()
-        # Embeddings of width 1 are the one-hot weights.
-        self.embedding = EmbeddingTable(inputs, options, make.child("embedding"), dim=1)
-        with torch.no_grad():
-            self.embedding.weight.zero_()
-        self.weight = make("weight", Axis.fixed(inputs.dense), init=constant(0))
-        self.bias = make("bias", Axis.fixed(1), init=constant(0))
-        self.madds = inputs.dense
-
-    def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
-        one_hot: Tensor = self.embedding(sparse).sum((1, 2))
-        return one_hot + F.linear(dense, self.weight.unsqueeze(0), self.bias).squeeze(1)
 
 
 class Fields(nn.Module):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nasrec.nn.baselines.layers import Baseline, FirstOrder
+from nasrec.nn.baselines.layers import Baseline
+from nasrec.nn.first_order import FirstOrder
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Maker, fresh
 

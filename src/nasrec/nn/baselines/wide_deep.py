@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nasrec.nn.baselines.layers import Baseline, FirstOrder, Perceptron
+from nasrec.nn.baselines.layers import Baseline, Perceptron
 from nasrec.nn.embedding import EmbeddingTable
+from nasrec.nn.first_order import FirstOrder
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.parameters import Maker, fresh
 

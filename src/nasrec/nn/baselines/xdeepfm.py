@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nasrec.nn.baselines.layers import Baseline, Fields, FirstOrder, Perceptron, weighted_sum
+from nasrec.nn.baselines.layers import Baseline, Fields, Perceptron, weighted_sum
 from nasrec.nn.embedding import EmbeddingTable
+from nasrec.nn.first_order import FirstOrder
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.operators import Linear
 from nasrec.nn.parameters import Axis, Maker, fresh

@@ -1,0 +1,62 @@
+"""Scoring a candidate by a training of its own: what a small log affords instead of a supernet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData
+from nasrec.errors import DivergenceError
+from nasrec.nn import NASRecNet
+from nasrec.pipeline.data import inputs_of
+from nasrec.pipeline.workers import in_processes
+from nasrec.search import Score
+from nasrec.space import Architecture
+from nasrec.train import fit
+
+
+@dataclass(frozen=True)
+class ScratchScorer:
+    """Scores architectures as the retraining will: by `retrain` and the first recipe.
+
+    A score depends on the data, the settings and the seed, not on what was scored before nor on
+    how many were scored side by side.
+
+    Attributes:
+        data: the prepared folder.
+        config: of the search.
+        jobs: trainings side by side, one thread each.
+    """
+
+    data: Path
+    config: SearchConfig
+    jobs: int = 1
+
+    def score(self, architecture: Architecture) -> Score:
+        """Train it and measure the best evaluation's weights on the validation rows."""
+        return self.score_many([architecture])[0]
+
+    __call__ = score
+
+    def score_many(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """The score of each."""
+        tasks = [(trained_score, (self.data, self.config, a)) for a in architectures]
+        scores = dict(in_processes(tasks, self.jobs))
+        return [scores[i] for i in range(len(architectures))]
+
+
+def trained_score(path: Path, config: SearchConfig, architecture: Architecture) -> Score:
+    """The score of one architecture; one whose training diverges is the worst."""
+    data, recipe = PreparedData.open(path), config.recipes[0]
+    options = recipe.model(config.model)
+    network = NASRecNet(architecture, inputs_of(data), options, seed=config.seed)
+    try:
+        found = fit(network, data.train, data.valid, recipe.training(config.training), config.seed)
+    except DivergenceError:
+        return Score(math.inf, rows=len(data.valid))
+    best = found.best
+    assert best is not None  # there are validation rows: the search has asked for them
+    return Score(best.logloss, best.auc, best.rows, best.grouped_auc, best.normalized_entropy)
