@@ -225,7 +225,7 @@ def test_an_unfinished_run(finished, tmp_path, cut):
     text = Page(file.read_text()).text
     assert "This run is not finished" in text
     assert all(what in text for what in told["missing"])
-    assert ("Supernet score of every evaluation" in text) == bool(told["search"])
+    assert ("Score of every evaluation" in text) == bool(told["search"])
 
 
 def test_a_finished_run_that_lost_a_part(finished, tmp_path):

@@ -18,7 +18,7 @@ RunFolder = Annotated[Path, typer.Argument(help="A run folder that nasrec search
 def front(run: RunFolder, as_json: Json = False) -> tuple[Any, str]:
     """The front of quality and costs that a search has found, cheapest first.
 
-    Beside each point stands what the supernet said of it and, if it was trained from scratch, what
+    Beside each point stands its score in the search and, if it was trained from scratch, what
     it has on validation rows. A star marks trained points that no other trained one beats in
     quality and costs.
     """

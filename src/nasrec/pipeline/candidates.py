@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import torch
@@ -110,18 +111,20 @@ def search_stage(
             "costs": list(config.costs),
             "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
         }
-        by_supernet = config.scored_by == "supernet"
-        # A stage of its own, with its own time.
-        weights = shared() if by_supernet or method.learns else None
+        by_supernet, weights = config.scored_by == "supernet", cache(shared)
+        if by_supernet or method.learns:
+            weights()  # a stage of its own, with its own time
         began = time.perf_counter()
         if method.learns:
             header["learning"] = method.settings.model_dump()
             batch = config.relaxation.batch_size
             with tell.bar("Learning choices", "rows of weights", batch) as learning:
-                method.learn(weights, data.train, learning)
-        scorer: Scorer | ScratchScorer = ScratchScorer(data.path, config, torch.get_num_threads())
-        if by_supernet:
-            scorer = Scorer(weights, data.train, data.valid, config.scoring, config.seed)
+                method.learn(weights(), data.train, learning)
+        scorer = (
+            Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
+            if by_supernet
+            else ScratchScorer(data.path, config, torch.get_num_threads())
+        )
         criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
         with (
             Journal(run.search / "journal.jsonl", header) as journal,

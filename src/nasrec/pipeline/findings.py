@@ -119,7 +119,7 @@ def findings(run: RunFolder) -> dict[str, Any]:
         return None
 
     parts = {name: part(make) for name, make in PARTS.items()}
-    missing = [title for title, there in stages(run) if not there]
+    missing = [title for title, there in _stages(sources) if not there]
     told = {
         "format": FORMAT,
         "run": str(run.path),
@@ -134,11 +134,17 @@ def findings(run: RunFolder) -> dict[str, Any]:
     return finite(told)  # type: ignore[no-any-return]
 
 
-def stages(run: RunFolder) -> list[tuple[str, bool]]:
+def _stages(sources: _Sources) -> list[tuple[str, bool]]:
     """Every stage by its name for people, and whether what it leaves is there."""
+    run = sources.run
+    try:
+        shared = sources.config is None or sources.config.scored_by == "supernet"
+    except NasrecError:  # a fault that is told already
+        shared = True
+    supernet = ("the trained supernet", (run.supernet / "weights.safetensors").is_file())
     return [
         ("the prepared data", run.data.is_dir() or run.data_pointer.is_file()),
-        ("the trained supernet", (run.supernet / "weights.safetensors").is_file()),
+        *([supernet] if shared else []),
         ("the ranking of the search", (run.search / "ranking.json").is_file()),
         ("the leaderboard", run.leaderboard.is_file()),
         ("the model folder", run.model.is_dir()),
@@ -230,7 +236,7 @@ def _search(sources: _Sources) -> list[dict[str, Any]] | None:
 
 
 def _ranks(sources: _Sources) -> dict[str, Any] | None:
-    """Supernet scores beside validation results after training from scratch, and how alike."""
+    """Scores of the search beside validation results after training from scratch, and how alike."""
     if sources.board is None or sources.records is None or sources.config is None:
         return None
     criterion = CRITERIA[sources.config.criterion]
@@ -247,14 +253,14 @@ def _ranks(sources: _Sources) -> dict[str, Any] | None:
         {
             "trial": trial["trial"],
             "digest": digest,
-            "supernet": scores[digest],
+            "score": scores[digest],
             "retrained": trial[field],
         }
         for digest, trial in trained.items()
     ]
     told: dict[str, Any] = {"pairs": pairs, "kendall": None, "spearman": None}
     if len(pairs) > 1:
-        a, b = (np.array([pair[name] for pair in pairs]) for name in ("supernet", "retrained"))
+        a, b = (np.array([pair[name] for pair in pairs]) for name in ("score", "retrained"))
         once = np.ones((1, len(pairs)))
         told |= {
             "kendall": float(kendall(a, b, once)[0]),

@@ -24,7 +24,7 @@ from nasrec.serve import Model, ModelSpec, load_model, report, save_model
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA, predict_logits
 
-FORMAT = "nasrec-front/1"
+FORMAT = "nasrec-front/2"
 Families = Mapping[str, Sequence[TrialResult]]
 
 
@@ -41,7 +41,7 @@ def front_of(
     """What front.json holds.
 
     `points` are the candidates of the front and all that were trained from scratch, cheapest
-    first: the supernet's score, the costs, and if trained what the best of its trainings has on
+    first: its score in the search, the costs, and if trained what the best of its trainings has on
     validation. `trained_front` marks those that no other trained one dominates. `models` are the
     hand-made models, each by the training that validation chose.
     """
@@ -82,7 +82,7 @@ def _point(entry: Mapping[str, Any], result: TrialResult | None) -> dict[str, An
         "digest": entry["digest"],
         "evaluation": entry["evaluation"],
         "front": entry["front"],
-        "supernet": {c.field: entry[c.field] for c in CRITERIA.values()},
+        "score": {c.field: entry[c.field] for c in CRITERIA.values()},
         "costs": dict(entry["costs"]),
         "trial": None,
         "valid": None,
@@ -111,12 +111,12 @@ def front_table(content: Mapping[str, Any]) -> str:
     """front.json as text, cheapest first."""
     criterion = CRITERIA[content["criterion"]]
     costs = [name for name in COSTS if any(name in point["costs"] for point in content["points"])]
-    head = ("point", *costs, f"supernet {criterion.title}", f"trained {criterion.title}", "as")
+    head = ("point", *costs, f"score ({criterion.title})", f"trained {criterion.title}", "as")
     body = [
         (
             point["digest"][:12] + (" *" if point["trained_front"] else ""),
             *(_cost(name, point["costs"].get(name)) for name in costs),
-            _number(point["supernet"][criterion.field]),
+            _number(point["score"][criterion.field]),
             _number(None if point["valid"] is None else point["valid"][criterion.field]),
             point["trial"] or "",
         )

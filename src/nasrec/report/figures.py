@@ -134,7 +134,7 @@ def search_over_time(found: Found) -> Figure | None:
     steps = [(e["evaluation"], e["value"]) for e in bests]
     return _figure(
         "search",
-        "Supernet score of every evaluation, and the best so far",
+        "Score of every evaluation, and the best so far",
         Axis("evaluation", text=count, limits=(0, 1.02 * max(e["evaluation"] for e in scored))),
         Axis(measure.axis, limits=limits),
         [
@@ -187,7 +187,7 @@ def candidates_by_cost(found: Found, cost: str) -> Figure | None:
     best, title = measure.front(points), measure.costs[cost]
     return _figure(
         f"candidates-{cost}",
-        f"Supernet score of every candidate against {title}, with the Pareto front",
+        f"Score of every candidate against {title}, with the Pareto front",
         Axis(title, log=True, text=short),
         Axis(measure.axis, limits=limits),
         [
@@ -260,8 +260,8 @@ def quality_and_cost(found: Found) -> list[Figure]:
     return [figure for figure in made if figure is not None]
 
 
-def supernet_against_retrained(found: Found) -> Figure | None:
-    """Whether the supernet's order is that after training from scratch."""
+def scored_against_retrained(found: Found) -> Figure | None:
+    """Whether the order of the scores is that after training from scratch."""
     ranks = found["ranks"]
     if not ranks or len(ranks["pairs"]) < 2 or found["criterion"] is None:
         return None
@@ -272,19 +272,19 @@ def supernet_against_retrained(found: Found) -> Figure | None:
     few = "" if n >= ENOUGH_PAIRS else f" Of {n} that says little: --top-k trains more of them."
     return _figure(
         "ranks",
-        f"Validation {title} by the supernet, and after training from scratch",
-        Axis(f"supernet score ({title})"),
+        f"Validation {title} in the search, and after training from scratch",
+        Axis(f"score in the search ({title})"),
         Axis("trained from scratch"),
         [
-            Series("", [(p["supernet"], p["retrained"]) for p in pairs], "ours", "marks",
-                   [f"{p['trial']}: {loss(p['supernet'])} by the supernet, "
+            Series("", [(p["score"], p["retrained"]) for p in pairs], "ours", "marks",
+                   [f"{p['trial']}: {loss(p['score'])} in the search, "
                     f"{loss(p['retrained'])} from scratch" for p in pairs],
                    [_short_name(p["trial"]) for p in pairs]),
         ],
         f"Kendall's tau of the two orders is {told}; 1 is the same order, 0 none.{few} All of them "
-        "are among the best by the supernet's score, whose order is harder than that of all.",
-        ("training", "supernet score", "trained from scratch"),
-        ((p["trial"], loss(p["supernet"]), loss(p["retrained"])) for p in pairs),
+        "are among the best by that score, whose order is harder than that of all.",
+        ("training", "score in the search", "trained from scratch"),
+        ((p["trial"], loss(p["score"]), loss(p["retrained"])) for p in pairs),
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def page(found: Mapping[str, Any]) -> str:
     by_cost = figures.quality_and_cost(found)
     others = (
         figures.search_over_time(found),
-        figures.supernet_against_retrained(found),
+        figures.scored_against_retrained(found),
         figures.calibration(found),
     )
     made = {figure.name: figure for figure in (*by_cost, *others) if figure is not None}
