@@ -101,6 +101,14 @@ def test_options_go_before_the_file_and_the_file_before_the_defaults(tmp_path):
     assert config.planned_evaluations == 50
 
 
+def test_a_mapping_of_some_settings_leaves_the_others():
+    config = SearchConfig(retrain={"batch_size": 64}, model={"embedding_dim": 8})
+    assert config.retrain == SearchConfig().retrain.model_copy(update={"batch_size": 64})
+    assert config.model == replace(SearchConfig().model, embedding_dim=8)
+    with pytest.raises(ConfigError, match="epochz"):
+        SearchConfig(retrain={"epochz": 1})
+
+
 def test_layer_norm_as_an_option_goes_before_the_recipes():
     assert {recipe.layer_norm for recipe in config_from_options().recipes} == {None}
     for given in (True, False):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    RootModel,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, build_baseline
 from nasrec.nn.inputs import Inputs
 from nasrec.search import EvolutionSettings, Goals, ScoreConfig
 from nasrec.search.goals import parse_objectives
-from nasrec.space import NASREC_FULL, SearchSpace, load_space
+from nasrec.space import NASREC_PLUS, SearchSpace, load_space
 from nasrec.train.config import Settings, SupernetConfig, TrainConfig
 from nasrec.train.criteria import CriterionName
 from nasrec.train.relax import RelaxConfig
@@ -135,7 +143,8 @@ class SearchConfig(Settings):
 
     Attributes:
         seed: decides the split, all initial weights, the order of rows, and what is sampled.
-        space: what can be built; a name, the path of a YAML file, or a SearchSpace.
+        space: what can be built; a name, the path of a YAML file, or a SearchSpace. `plus` is
+            ours: the paper's Small and a layer over all embeddings (docs/results.md).
         model: how every model of the leaderboard is made, but for what a recipe says of it; full
             embedding tables, no cap.
         supernet_layer_norm: LayerNorm in the supernet (paper: on, it keeps training stable).
@@ -181,7 +190,7 @@ class SearchConfig(Settings):
     """
 
     seed: int = Field(default=0, ge=0)
-    space: Space = NASREC_FULL
+    space: Space = NASREC_PLUS
     model: ModelOptions = ModelOptions(layer_norm=False, first_order=True)
     supernet_layer_norm: bool = True
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
@@ -209,6 +218,15 @@ class SearchConfig(Settings):
     baselines: tuple[str, ...] = DEFAULT_BASELINES
     match_size: bool = False
     from_scratch_random: int = Field(default=0, ge=0)
+
+    @field_validator("model", "retrain", mode="before")
+    @classmethod
+    def _changed(cls, value: Any, info: ValidationInfo) -> Any:
+        """A mapping changes the defaults in what it says; the rest stays."""
+        if not isinstance(value, Mapping):
+            return value
+        default = RootModel[Any](cls.model_fields[info.field_name or ""].default).model_dump()
+        return {**default, **value}
 
     @field_validator("baselines")
     @classmethod

@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "supernet": {"batch_size": 128},
     "scoring": {"finetune_steps": 5, "finetune_batch": 64},
     "evolution": {"population": 4, "tournament": 2, "children": 2, "generations": 2},
-    "retrain": {"batch_size": 128, "evaluations_per_epoch": 2},
+    "retrain": {"batch_size": 128, "epochs": 1, "evaluations_per_epoch": 2},
     "top_k": 2,
     "recipes": [{"name": "plain"}, {"name": "dropout", "dropout": 0.3}],
 }

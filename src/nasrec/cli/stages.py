@@ -62,7 +62,7 @@ def search(
     schema: SchemaFile = None,
     format: Format = None,
     space: Annotated[
-        str | None, typer.Option(help="full, small, plus, or a YAML file that defines a space.")
+        str | None, typer.Option(help="plus, small, full, or a YAML file that defines a space.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the supernet (1).")] = None,
     supernet_rows: Annotated[
