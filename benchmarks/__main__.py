@@ -14,7 +14,6 @@ from benchmarks import (
     prepare,
     published,
     read,
-    real_data,
     scoring,
     studies,
     supernet,
@@ -37,7 +36,6 @@ FIGURES = {
 BENCHMARKS = {
     "prepare": command("prepare", prepare.measure, 3, prepare.OPTIONS),
     "read": command("read", read.measure, 5, read.OPTIONS),
-    "real-data": real_data.main,
     "front": front.main,
     "published": published.main,
     "studies": studies.main,

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import page_parser, tell
-from benchmarks.real_data import MAX_MADDS, RECIPES, SEARCHED_ROWS, TITLES, prepare_log
+from benchmarks.logs import MAX_MADDS, SEARCHED_ROWS, prepare_log
 
-TRAINED_ROWS, EVALUATIONS, TRAINED = 400_000, 100, 5
+EVALUATIONS, TRAINED = 100, 5
 HAND_MADE = ("logreg", "fm", "mlp", "dlrm", "dcn-v2")
 #: Hidden widths of the hand-made models: the usual ones, and narrow ones, so that they too have
 #: cheap points.
@@ -30,7 +30,7 @@ HIDDEN = {"wide": (400, 400), "narrow": (64, 64)}
 def search_front(data: Path, space: str, seed: int, out: Path) -> Any:
     """The search, finished."""
     import nasrec
-    from nasrec.config import SearchConfig
+    from nasrec.config import RECIPES, SearchConfig
     from nasrec.data import PreparedData
 
     rows = len(PreparedData.open(data).train)
@@ -44,11 +44,6 @@ def search_front(data: Path, space: str, seed: int, out: Path) -> Any:
         max_madds=MAX_MADDS,
         top_k=TRAINED,
         recipes=RECIPES[:1],
-        retrain={
-            "epochs": min(6, max(2, round(TRAINED_ROWS / rows))),
-            "evaluations_per_epoch": 2,
-            "patience": 3,
-        },
         baselines=(),
     ).with_evaluations(EVALUATIONS)
     return nasrec.search(data, out=out, config=config)
@@ -83,7 +78,7 @@ def hand_made(run: Any, data: Path, out: Path) -> list[dict[str, Any]]:
                     seed=config.seed,
                 )
             network = build_baseline(name, model.spec.inputs, options)
-            title = TITLES.get(name, type(network).title)
+            title = type(network).title
             sized = title if name in ("logreg", "fm") else f"{title}, {hidden[0]} wide"
             entries.append({"name": sized, "madds": network.madds, **scores(model)})
     return entries
@@ -153,8 +148,8 @@ def page(
         f"{config.planned_evaluations} candidates",
         f"with a supernet that had seen {config.supernet_rows or 'all'} rows, and trained "
         f"{config.top_k} of them from scratch, spread over the front.",
-        "The hand-made models were trained by the same recipe (`plain` of",
-        "`benchmarks/real_data.py`), once each, with wide and with narrow hidden layers. The",
+        "The hand-made models were trained by the same recipe (`plain`, see",
+        "[comparing](compare.md)), once each, with wide and with narrow hidden layers. The",
         "points below are those that no other trained point beats on validation in both goals; the",
         "test rows were read once for each line. The last column names the cheapest point that",
         "needs no more multiply-adds and has less test log loss. The supernet's log loss is what",

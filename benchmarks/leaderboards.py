@@ -1,6 +1,6 @@
 """`nasrec compare` on real click logs, as one page.
 
-    python -m benchmarks leaderboards --out runs/leaderboards --page docs/leaderboards.md
+    python -m benchmarks leaderboards --out runs/leaderboards --page docs/results.md
 
 Compares the hand-made models, LightGBM and a searched NASRecNet on each log under one protocol,
 and writes the page from the comparisons that are finished. One that was stopped goes on. Nothing
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import page_parser, tell
-from benchmarks.real_data import LOGS, SEARCHED_ROWS, prepare_log
+from benchmarks.logs import LOGS, SEARCHED_ROWS, prepare_log
 
 CANDIDATES, MOST_MADDS, FEW_ROWS = 40, 100_000, 100_000
 
@@ -68,9 +68,9 @@ def page(out: Path) -> str:
     from nasrec.pipeline import Comparison
 
     lines = [
-        "# Models under equal treatment on real click logs",
+        "# Results on real click logs",
         "",
-        "Made by `python -m benchmarks leaderboards --page docs/leaderboards.md` from `nasrec",
+        "Made by `python -m benchmarks leaderboards --page docs/results.md` from `nasrec",
         "compare` ([compare.md](compare.md)); nothing here is typed by hand. ± is the standard",
         "deviation over seeds; the interval is that of the difference to the best, over test rows",
         f"and seeds. A NASRecNet is searched among {CANDIDATES} candidates of at most "

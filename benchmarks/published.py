@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import page_parser, tell
-from benchmarks.real_data import LOGS, told
+from benchmarks.logs import LOGS, told
 
 if TYPE_CHECKING:
     from nasrec.data import PreparedData

@@ -94,7 +94,7 @@ def search_command(arguments: list[str]) -> None:
 
 def search(source: Path, out: Path, evolution: EvolutionSettings, candidates: int) -> list[Result]:
     """The time of a whole search, and how its scores rank a fixed set of candidates."""
-    from benchmarks.real_data import prepare_log
+    from benchmarks.logs import prepare_log
     from nasrec.config import SearchConfig
     from nasrec.data import PreparedData
     from nasrec.nn import SharedWeights

@@ -14,7 +14,7 @@ import platform
 from pathlib import Path
 
 from benchmarks.harness import page_parser, tell
-from benchmarks.real_data import prepare_log
+from benchmarks.logs import prepare_log
 
 ROWS, SYNTHETIC_ROWS = 50_000, 300_000
 

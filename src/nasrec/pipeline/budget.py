@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -143,7 +143,8 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
         return epoch_seconds(model, config.retrain, data)
 
     def nasrec(architecture: Architecture) -> Pass:
-        network = NASRecNet(architecture, inputs, config.model)
+        # With LayerNorm: without it a deep network of products may diverge at its first step.
+        network = NASRecNet(architecture, inputs, replace(config.model, layer_norm=True))
         return Pass(network.madds, of(network))
 
     models = [build_baseline(name, inputs, config.model) for name in config.baselines]
