@@ -20,19 +20,20 @@ from nasrec.config import (
     model_options,
 )
 from nasrec.data import SyntheticLog, prepare
-from nasrec.errors import ConfigError, RunError, SpaceError
+from nasrec.errors import ConfigError, DivergenceError, RunError, SpaceError
 from nasrec.nn import (
     Inputs,
     ModelOptions,
+    NASRecNet,
     build_baseline,
     count_dense_weights,
     live_madds,
 )
 from nasrec.pipeline import Reporter, RunFolder
-from nasrec.pipeline.budget import PASSES, Measured, Pass, sized
+from nasrec.pipeline.budget import PASSES, Measured, Pass, measure, sized
 from nasrec.pipeline.candidates import method_of, too_little_known
 from nasrec.pipeline.costs import Costs
-from nasrec.pipeline.data import DataRequest
+from nasrec.pipeline.data import DataRequest, inputs_of
 from nasrec.pipeline.leaderboard import text_table
 from nasrec.pipeline.retrain import matching_hidden, random_architectures
 from nasrec.pipeline.trials import (
@@ -45,7 +46,7 @@ from nasrec.pipeline.trials import (
 from nasrec.search.candidate import Candidate, Score
 from nasrec.serve import ModelSpec
 from nasrec.space import NASREC_SMALL
-from nasrec.train import Metrics, TrainConfig
+from nasrec.train import Metrics, TrainConfig, fit
 from tests.train.helpers import make_split
 
 # -- settings -----------------------------------------------------------------------------------
@@ -188,6 +189,17 @@ def test_with_time_for_few_passes_the_rate_falls_by_a_plan():
         assert c.scored_by == "supernet"
     own = TrainConfig(epochs=3)
     assert sized(SearchConfig(retrain=own), m, 10_000_000, 60.0).retrain == own
+
+
+def test_networks_that_diverge_at_once_are_measured_too(tmp_path):
+    data = prepare(SyntheticLog(2, 3).generate(300), tmp_path / "data", label="label")
+    space = NASREC_SMALL.with_(dense_ops=("DP",), dense_dims=(16,), sparse_dims=(16,), blocks=4)
+    options = ModelOptions(layer_norm=False, embedding_std=1e9)
+    measured = measure(SearchConfig(space=space, model=options, baselines=()), data)
+    assert 0 < measured.narrowest.seconds < math.inf
+    network = NASRecNet(space.sample(np.random.default_rng(0)), inputs_of(data), options)
+    with pytest.raises(DivergenceError):
+        fit(network, data.train, None)
 
 
 # -- trials -------------------------------------------------------------------------------------
