@@ -101,3 +101,23 @@ def test_no_warm_up() -> None:
 def test_bad_settings(settings, told) -> None:
     with pytest.raises(ConfigError, match=f"(?s){told}"):
         PathSampler(NASREC_FULL, **({"total_steps": 10} | settings))
+
+
+def test_dealt_operators_are_trained_equally_often() -> None:
+    space = NASREC_FULL.with_(blocks=3)
+    sampler = PathSampler(space, total_steps=240, warmup_fraction=0, fair=True)
+    drawn = [sampler.sample(t, np.random.default_rng(t), seed=5) for t in range(240)]
+    for branch, count in (("dense_ops", 4), ("sparse_ops", 2)):
+        for i in range(3):
+            hands = [getattr(a.blocks[i], branch)[0] for a in drawn]
+            rounds = [hands[t : t + count] for t in range(0, 240, count)]
+            assert all(len(set(one)) == count for one in rounds)
+            assert len({tuple(one) for one in rounds}) > 1
+    pairs = Counter((a.blocks[0].dense_ops, a.blocks[1].dense_ops) for a in drawn)
+    assert_uniform(pairs.values(), 16)
+    assert [sampler.sample(t, np.random.default_rng(t), seed=5) for t in (9, 3)] == [
+        drawn[9], drawn[3],
+    ]  # fmt: skip
+    assert sampler.sample(3, np.random.default_rng(3), seed=6) != drawn[3]
+    with pytest.raises(ConfigError, match="cannot be dealt"):
+        PathSampler(space, "any-any", total_steps=1, fair=True)

@@ -109,9 +109,9 @@ def test_factors_scale_the_step():
     torch.testing.assert_close(1 - scaled, (1 - plain) / 2)
 
 
-@pytest.mark.parametrize("changes", [{"head": "calm"}, {"sandwich": True, "head": "calm"}])
+@pytest.mark.parametrize("changes", [{"fair": True}, {"sandwich": True}])
 def test_they_learn_and_go_on_after_a_stop(changes, tmp_path):
-    config = SupernetConfig(batch_size=32, path_warmup_fraction=0.0, **changes)
+    config = SupernetConfig(batch_size=32, path_warmup_fraction=0.0, head="calm", **changes)
     straight, resumed = make_shared(), make_shared()
     split = make_split(3200, 1)
     result = train_supernet(straight, split, config, seed=2)
@@ -131,3 +131,4 @@ def test_the_papers_recipe_stays_by_its_name():
     assert paper.strategy == "single-any"
     assert (paper.learning_rate, paper.path_warmup_fraction, paper.epochs) == (0.12, 0.2, 1)
     assert (paper.head, paper.sandwich, paper.optimizer) == ("plain", False, "adagrad")
+    assert not paper.fair

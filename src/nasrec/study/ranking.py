@@ -18,6 +18,7 @@ from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import scores_seconds, tell_time, truth_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
+from nasrec.study.proxies import proxy_scores
 from nasrec.study.scores import variant_scores
 from nasrec.study.statistics import STATISTICS, Estimate, repeatability, resample_counts, statistic
 from nasrec.study.truth import Truth, ground_truth
@@ -53,6 +54,10 @@ def ranking(
         # what needs no supernet: larger networks are better
         ({"name": "number of weights", "scoring": None}, -truth.weights[None]),
         ({"name": "multiply-adds", "scoring": None}, -truth.madds[None]),
+        *(
+            ({"name": name, "scoring": None}, scores)
+            for name, scores in proxy_scores(data, config, truth.subnets).items()
+        ),
     ]
     failures = {}
     for name, supernet in variants.items():

@@ -23,6 +23,7 @@ SUPERNETS: dict[str, SupernetConfig] = SUPERNET_RECIPES | {
     "no-warmup": _paper(path_warmup_fraction=0.0),
     "calm": _paper(head="calm"),
     "calm-no-warmup": _paper(head="calm", path_warmup_fraction=0.0),
+    "fair": _paper(path_warmup_fraction=0.0, fair=True),
     "slow": _paper(learning_rate=0.04),
     "fast": _paper(learning_rate=0.36),
     "small-batches": _paper(batch_size=128),
@@ -34,7 +35,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "strategies": ("paper", "single-single", "any-any"),
     "warmup": ("paper", "no-warmup"),
     "recipes": (
-        "paper", "no-warmup", "calm", "calm-no-warmup", "slow", "fast", "small-batches", "sandwich",
+        "paper", "no-warmup", "fair", "calm", "calm-no-warmup", "slow", "fast", "small-batches",
+        "sandwich",
     ),
 }  # fmt: skip
 

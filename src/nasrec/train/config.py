@@ -105,6 +105,8 @@ class SupernetConfig(LoopConfig):
             `single-any` (one operator a branch, any connections).
         path_warmup_fraction: share of the steps in which the full supernet is trained with a
             probability falling from 1 to 0; one fifth (paper).
+        fair: deal the operators, so that all are trained equally often: see
+            `nasrec.space.PathSampler`.
         head: how the last FC is trained. `plain`: as all other weights (paper). `calm`: from zero,
             with the log odds of the click rate as its bias, at a rate that falls with its width
             (`nasrec.train.calm`).
@@ -116,6 +118,7 @@ class SupernetConfig(LoopConfig):
 
     strategy: str = "single-any"
     path_warmup_fraction: float = Field(default=0.2, ge=0, le=1)
+    fair: bool = False
     head: Literal["plain", "calm"] = "plain"
     sandwich: bool = False
 

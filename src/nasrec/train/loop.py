@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nasrec.data import Batch, Split
 
 # One stream of random numbers for each use, so that none depends on how much another has drawn.
-SHUFFLE_STREAM, DROPOUT_STREAM, PATH_STREAM = 1, 2, 3
+SHUFFLE_STREAM, DROPOUT_STREAM, PATH_STREAM, DEAL_STREAM = 1, 2, 3, 4
 
 
 def derive_seed(seed: int, *path: int) -> int:

@@ -18,6 +18,7 @@ from nasrec.train.calm import head_factors, start_at_base_rate
 from nasrec.train.checkpoint import Checkpoints
 from nasrec.train.config import SupernetConfig
 from nasrec.train.loop import (
+    DEAL_STREAM,
     PATH_STREAM,
     Pace,
     derive_seed,
@@ -89,7 +90,9 @@ def train_supernet(
         cast("Strategy", config.strategy),
         total_steps=total,
         warmup_fraction=config.path_warmup_fraction,
+        fair=config.fair,
     )
+    deals = derive_seed(seed, DEAL_STREAM)
     calm = config.head == "calm"
     optimizer = build_optimizer(config, shared.shape, head_factors if calm else no_factors)
     history: list[dict[str, Any]] = []
@@ -125,11 +128,11 @@ def train_supernet(
 
     def network_for(step: int) -> nn.Module:
         rng = np.random.default_rng(derive_seed(seed, PATH_STREAM, step))
-        path = sampler.sample(step, rng)
+        path = sampler.sample(step, rng, deals)
         if not config.sandwich:
             return shared.subnet(path)
         ends = [at_widths(shared.space, path, largest) for largest in (True, False)]
-        return Sandwich(shared, [*ends, sampler.sample(step, rng)])
+        return Sandwich(shared, [*ends, sampler.sample(step, rng, deals)])
 
     saved = time.perf_counter()
     loss_of = sandwich_loss if config.sandwich else label_loss
