@@ -20,6 +20,7 @@ from nasrec.study.figures import sheet
 from nasrec.study.found import Found
 from nasrec.study.proxies import proxy_scores
 from nasrec.study.scores import variant_scores
+from nasrec.study.short import STEPS, short_seconds, short_training
 from nasrec.study.statistics import STATISTICS, Estimate, repeatability, resample_counts, statistic
 from nasrec.study.truth import Truth, ground_truth
 from nasrec.train import SupernetConfig
@@ -46,6 +47,7 @@ def ranking(
     """
     times = {
         f"{config.subnets} subnets from scratch": truth_seconds(path, data, config),
+        "short trainings": short_seconds(path, data, config),
         f"{len(variants)} supernets and their scores": scores_seconds(path, data, config, variants),
     }
     tell_time(tell, times)
@@ -57,6 +59,10 @@ def ranking(
         *(
             ({"name": name, "scoring": None}, scores)
             for name, scores in proxy_scores(data, config, truth.subnets).items()
+        ),
+        (
+            {"name": f"{STEPS} steps from scratch", "scoring": None},
+            short_training(path, data, config, truth.subnets, tell),
         ),
     ]
     failures = {}
