@@ -55,10 +55,12 @@ def at_largest(architecture: Architecture) -> Architecture:
     )
 
 
-def test_gates_of_one_and_zero_give_the_subnet() -> None:
-    shared, batch = SharedWeights(SPACE, INPUTS, OPTIONS), make_split(40).rows(0, 40)
+@pytest.mark.parametrize("first_order", [False, True])
+def test_gates_of_one_and_zero_give_the_subnet(first_order) -> None:
+    options = dataclasses.replace(OPTIONS, first_order=first_order)
+    shared, batch = SharedWeights(SPACE, INPUTS, options), make_split(40).rows(0, 40)
     rng = np.random.default_rng(0)
-    for _ in range(8):
+    for _ in range(4):
         architecture = at_largest(SPACE.sample(rng))
         learning = Learning(shared, make_split(40), LEARNING, 0)
         for block in architecture.blocks:
@@ -67,9 +69,10 @@ def test_gates_of_one_and_zero_give_the_subnet() -> None:
         found = relaxed.features(batch.dense, batch.sparse)
         # the same tensors: those of the copy, which may have been made before the store's own
         expected = learning.shared.subnet(architecture).features(batch.dense, batch.sparse)
-        merged = found[:, : expected.shape[1]]
-        torch.testing.assert_close(merged, expected, atol=1e-5, rtol=1e-4)
-        assert not found[:, expected.shape[1] :].any()
+        width = expected.shape[1] - first_order
+        torch.testing.assert_close(found[:, :width], expected[:, :width], atol=1e-5, rtol=1e-4)
+        assert torch.equal(found[:, found.shape[1] - first_order :], expected[:, width:])
+        assert not found[:, width : found.shape[1] - first_order].any()
 
 
 @pytest.mark.parametrize("name", RELAXED)

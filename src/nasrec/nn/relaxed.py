@@ -119,7 +119,7 @@ class RelaxedNet(nn.Module):
             )
         last = len(self.gates)
         parts = [dense_of[last], sparse_of[str(last)].flatten(1), sparse_of[f"{last}+"].flatten(1)]
-        return torch.cat(parts, 1)
+        return torch.cat([*parts, *self.network.linear(dense, sparse)], 1)
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """(B, columns) twice, to logits (B,)."""
@@ -132,7 +132,8 @@ def head_width(network: NASRecNet, block: int) -> int:
     built = network.blocks[str(block)]
     assert isinstance(built, ChoiceBlock)
     o = network.options
-    return built.dense_out.size + o.embedding_dim * (built.sparse_out.size + o.merger_tokens)
+    tokens = built.sparse_out.size + o.merger_tokens
+    return built.dense_out.size + o.embedding_dim * tokens + o.first_order
 
 
 def _gated(

@@ -226,8 +226,11 @@ class Learning:
         self.depth = depth
         network = self.shared.subnet(self.space.maximal())
         rate = min(max(self.click_rate, 1e-6), 1 - 1e-6)
+        weight = torch.zeros(head_width(network, depth))
+        if network.first_order is not None:
+            weight[-1] = 1.0  # the linear part's, as in `nn.network.Head`
         self.head = {
-            f"relaxed.{depth}.weight": nn.Parameter(torch.zeros(head_width(network, depth))),
+            f"relaxed.{depth}.weight": nn.Parameter(weight),
             f"relaxed.{depth}.bias": nn.Parameter(torch.tensor([math.log(rate / (1 - rate))])),
         }
 
