@@ -85,6 +85,7 @@ def test_logs_of_one_kind_of_column(tmp_path, log):
     ("given", "words"),
     [
         ({"models": ["deepfn"]}, ["'deepfn'", "deepfm"]),
+        ({"models": ["q7"]}, ["'q7'", "choose from: nasrec, logreg"]),
         ({"models": []}, ["no model"]),
         ({"models": ["published:criteo"]}, ["published:criteo-full"]),
         ({"protocol": "papr"}, ["'papr'", "paper"]),

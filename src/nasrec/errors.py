@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class NasrecError(Exception):
     """A mistake in what the user gave: what is wrong, where it is, how to mend it.
@@ -43,3 +46,10 @@ class DivergenceError(NasrecError):
     """Training produced a loss that is not finite."""
 
     exit_code = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """How to mend a name that is unknown: by the nearest known ones, or any where none is near."""
+    names = list(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.4)
+    return f"did you mean {', '.join(near)}?" if near else f"choose from: {', '.join(names)}"

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nasrec.errors import DataError
+from nasrec.errors import DataError, nearest
 
 Role = Literal["label", "dense", "categorical", "timestamp", "group", "weight", "ignore"]
 Transform = Literal["log1p", "standardize", "none"]
@@ -221,7 +221,7 @@ class Schema(BaseModel):
             if name not in features:
                 raise DataError(
                     f"cannot ignore {name!r}: the schema has no such feature",
-                    mend=f"choose from: {', '.join(sorted(features))}",
+                    mend=nearest(name, sorted(features)),
                 )
         columns = []
         for column in self.columns:

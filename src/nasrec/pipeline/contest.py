@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 from nasrec.nn import BASELINES, Inputs, NASRecNet
 from nasrec.pipeline import boosting
 from nasrec.pipeline.boosting import LIGHTGBM
@@ -50,8 +49,7 @@ def known_models(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names without repeats; ConfigError, with the nearest, where one is of no model."""
     for name in names:
         if name not in KNOWN:
-            near = get_close_matches(name, KNOWN, n=3, cutoff=0.3) or KNOWN
-            raise ConfigError(f"unknown model {name!r}", mend=f"did you mean {', '.join(near)}?")
+            raise ConfigError(f"unknown model {name!r}", mend=nearest(name, KNOWN))
     if not names:
         raise ConfigError("there is no model to compare", mend="name some, or leave --models out")
     return tuple(dict.fromkeys(names))

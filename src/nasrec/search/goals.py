@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 from nasrec.search.candidate import Candidate, Score
-from nasrec.train.criteria import CRITERIA, nearest
+from nasrec.train.criteria import CRITERIA
 
 #: Costs of a network by name, and what tables call them. All are of the standalone network.
 COSTS = {
@@ -66,9 +66,7 @@ def parse_objectives(text: str) -> tuple[str | None, tuple[str, ...]]:
     known = [*CRITERIA, *COSTS]
     for name in names:
         if name not in known:
-            raise ConfigError(
-                f"there is no objective {name!r}", mend=f"did you mean {nearest(name, known)}?"
-            )
+            raise ConfigError(f"there is no objective {name!r}", mend=nearest(name, known))
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"the objective {twice[0]} is given twice", mend="give it once")
     criteria = [name for name in names if name in CRITERIA]

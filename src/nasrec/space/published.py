@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from nasrec.errors import SpaceError
+from nasrec.errors import SpaceError, nearest
 from nasrec.space.architecture import Architecture
 
 #: Data set and search space of each published architecture.
@@ -32,10 +31,7 @@ def _load_published() -> dict[str, Architecture]:
 def published(name: str) -> Architecture:
     """A published NASRecNet by name, for example `published("criteo-full")`; see PUBLISHED."""
     if name not in PUBLISHED:
-        near = difflib.get_close_matches(name, PUBLISHED, n=3, cutoff=0.4) or PUBLISHED
-        raise SpaceError(
-            f"no published architecture {name!r}", mend=f"did you mean {' or '.join(near)}?"
-        )
+        raise SpaceError(f"no published architecture {name!r}", mend=nearest(name, PUBLISHED))
     return _load_published()[name]
 
 

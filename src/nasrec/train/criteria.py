@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from nasrec.data import Split
@@ -67,16 +66,9 @@ CRITERIA = {
 }
 
 
-def nearest(name: str, known: Any) -> str:
-    """The known names that a wrong one may have meant, or all of them."""
-    return ", ".join(get_close_matches(name, known, n=3, cutoff=0.4) or known)
-
-
 def _known(name: str) -> str:
     if name not in CRITERIA:
-        raise ConfigError(
-            f"there is no criterion {name!r}", mend=f"did you mean {nearest(name, CRITERIA)}?"
-        )
+        raise ConfigError(f"there is no criterion {name!r}", mend=nearest(name, CRITERIA))
     return name
 
 

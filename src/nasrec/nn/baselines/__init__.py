@@ -5,9 +5,7 @@ A new one joins the list below and thereby the conformance suite of `tests/nn`.
 
 from __future__ import annotations
 
-import difflib
-
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 from nasrec.nn.baselines.autoint import AutoInt, AutoIntPlus
 from nasrec.nn.baselines.dcn import DCN
 from nasrec.nn.baselines.dcn_v2 import DCNV2
@@ -47,6 +45,5 @@ def build_baseline(
 ) -> Baseline:
     """A newly initialised hand-made model; ConfigError, with the nearest names, if unknown."""
     if name not in BASELINES:
-        near = difflib.get_close_matches(name, BASELINES, n=3, cutoff=0.3) or list(BASELINES)
-        raise ConfigError(f"unknown model {name!r}", mend=f"did you mean {', '.join(near)}?")
+        raise ConfigError(f"unknown model {name!r}", mend=nearest(name, BASELINES))
     return BASELINES[name](inputs, options or ModelOptions(), seed=seed)
