@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from nasrec.data import Split
 from nasrec.errors import ConfigError, DataError
 from nasrec.nn import SharedWeights
+from nasrec.nn.operators import LayerNorm
 from nasrec.search import ScoreConfig, Scorer
 from nasrec.space import Architecture
 from nasrec.train import SupernetConfig, auc, evaluate, log_loss, train_supernet
@@ -166,3 +167,37 @@ def test_one_class_in_validation_has_a_loss_but_no_auc(shared) -> None:
     score = Scorer(shared, TRAIN, valid, ScoreConfig(finetune_steps=1)).score(architectures(1)[0])
     assert np.isfinite(score.logloss)
     assert np.isnan(score.auc)
+
+
+@pytest.mark.parametrize("scope", ["head", "norms", "all"])
+def test_fine_tuning_more_than_the_last_fc_is_torchs_adagrad(shared, scope) -> None:
+    config = ScoreConfig(finetune_steps=6, finetune_batch=100, finetune_rows=300, scope=scope)
+    scorer = Scorer(shared, TRAIN, VALID, config)
+    rows = scorer.finetune
+    assert rows is not None
+    before = {name: tensor.clone() for name, tensor in shared.tensors.items()}
+    for arch in architectures(3, seed=6):
+        network = deepcopy(shared.extract(arch)).eval()
+        norms = [m for m in network.modules() if isinstance(m, LayerNorm)]
+        trained = {
+            "head": [*network.head.parameters()],
+            "norms": [*network.head.parameters(), *(p for m in norms for p in m.parameters())],
+            "all": [*network.parameters()],
+        }[scope]
+        opt = torch.optim.Adagrad([{"params": [p]} for p in trained], lr=0.04, eps=1e-2)
+        for step in range(6):
+            cut = slice(step * 100 % 300, step * 100 % 300 + 100)
+            logits = network(rows.dense[cut], rows.sparse[cut])
+            network.zero_grad()
+            F.binary_cross_entropy_with_logits(logits, rows.labels[cut]).backward()
+            for p in trained:
+                if p.grad is not None and p.grad.is_sparse:
+                    p.grad = p.grad.to_dense()
+            if scope != "head":
+                torch.nn.utils.clip_grad_norm_(trained, 5.0)
+            opt.step()
+        with torch.no_grad():
+            logits = network(scorer.valid.dense, scorer.valid.sparse)
+        assert scorer(arch).logloss == pytest.approx(log_loss(logits, VALID.labels), rel=1e-4)
+        assert scorer(arch) == scorer.score_many([arch])[0]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in shared.tensors.items())

@@ -111,6 +111,10 @@ def test_a_study_that_lost_its_last_steps_ends_the_same(log, finished, tmp_path)
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
     study(log, out)
     assert timeless(out) == timeless(finished)
+    more = CONFIG.model_copy(update={"scopes": ("norms", "all")})
+    study(log, out, "paper", more)
+    found = [row["scoring"] for row in result(out)["rows"]][NO_SUPERNET:]
+    assert found == [*CONFIG.scorings, "norms fine-tuned", "all fine-tuned"]
 
 
 def test_a_finished_study_trains_nothing_again(log, finished, monkeypatch):

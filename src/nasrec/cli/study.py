@@ -64,6 +64,10 @@ def ranking(
     batch_size: BatchSize = 1024,
     learning_rate: LearningRate = 0.12,
     finetune_rows: FinetuneRows = None,
+    finetune: Annotated[
+        str,
+        typer.Option(help="Fine-tune more than the last FC too: norms, all, or both by commas."),
+    ] = "",
     valid_rows: ValidRows = None,
     embedding_dim: EmbeddingDim = None,
     seed: Seed = 0,
@@ -265,6 +269,9 @@ def _run(
         model=model_options(given["embedding_dim"] or 16, embedding_cap=500_000),
         training=TrainConfig(patience=None, **training),
         scoring=ScoreConfig(**scoring),
+        scopes=tuple(
+            scope.strip() for scope in given.get("finetune", "").split(",") if scope.strip()
+        ),
     )
     about: dict[str, Any] = {
         key: given[key] for key in ("label", "valid", "test", "schema", "format")

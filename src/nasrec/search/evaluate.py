@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from nasrec.errors import DataError
+from nasrec.errors import DataError, DivergenceError
 from nasrec.nn import NASRecNet, SharedWeights, Together
 from nasrec.search.candidate import Score
+from nasrec.search.finetune import Scope, fine_tune
 from nasrec.space import Architecture
 from nasrec.train.calm import head_factor
 from nasrec.train.config import Settings
@@ -48,6 +49,10 @@ class ScoreConfig(Settings):
             they need more; None for as many as the steps need and the training split has. Fewer
             rows cost less: each row's features are computed once.
         valid_rows: validation rows to measure on; None for all.
+        scope: what is fine-tuned: the last FC, `head` (paper); `norms`: that and gains and biases
+            of all LayerNorms; or `all` weights, of a copy. The latter two go forward and backward
+            through the network in every step, about three times the work of a forward pass, and
+            nothing is kept: give them few steps.
         head: how the last FC is fine-tuned: `plain` (paper), or `calm`, at a rate that falls with
             its width (`nasrec.train.calm`).
         learning_rate: 0.04, of Adagrad (released code).
@@ -63,6 +68,7 @@ class ScoreConfig(Settings):
     finetune_batch: int = Field(default=512, ge=1)
     finetune_rows: int | None = Field(default=None, ge=1)
     valid_rows: int | None = Field(default=None, ge=1)
+    scope: Scope = "head"
     head: Literal["plain", "calm"] = "plain"
     learning_rate: float = Field(default=0.04, gt=0)
     eps: float = Field(default=1e-2, gt=0)
@@ -171,6 +177,8 @@ class Scorer:
         """
         if not architectures:
             return []
+        if self.config.scope != "head" and self.finetune is not None:
+            return [self._score_trained(a, self.finetune) for a in architectures]
         networks = [self.shared.subnet(a).eval() for a in architectures]
         same = Together(networks).same
         scores: dict[int, Score] = {}
@@ -189,6 +197,35 @@ class Scorer:
             for i, x, _ in self._features(together, self.valid):
                 logits[i].append(layers[i].logits(x))
             return [self._measured(torch.cat(parts)) for parts in logits]
+
+    def _score_trained(self, architecture: Architecture, rows: Batch) -> Score:
+        """The score of a copy that is fine-tuned below its last FC as well."""
+        c, network = self.config, self.shared.extract(architecture)
+        try:
+            fine_tune(
+                network,
+                c.scope,
+                rows,
+                batch=self.batch,
+                steps=c.finetune_steps,
+                learning_rate=c.learning_rate,
+                eps=c.eps,
+                schedule=c.schedule,
+            )
+        except DivergenceError:
+            return self._measured(torch.full_like(self.valid.labels, math.nan))
+        with torch.inference_mode():
+            parts = [
+                network(part.dense, part.sparse)
+                for part in self._blocks(self.valid, network.head.bias.device)
+            ]
+        return self._measured(torch.cat(parts))
+
+    def _blocks(self, rows: Batch, device: torch.device, multiple: int = 1) -> Iterator[Batch]:
+        """Blocks of `batch_size` rows, rounded to a multiple."""
+        size = max(1, self.config.batch_size // multiple) * multiple
+        for low in range(0, len(rows.labels), size):
+            yield to_device(rows.map(operator.itemgetter(slice(low, low + size))), device)
 
     def _portions(self, networks: Mapping[int, NASRecNet]) -> Iterator[list[int]]:
         """Which are scored together: as many as the cache has room for, if it is used.
@@ -240,15 +277,8 @@ class Scorer:
     def _features(
         self, together: Together, rows: Batch, multiple: int = 1
     ) -> Iterator[tuple[int, Tensor, Batch]]:
-        """Block by block of rows, for each network its index, features (b, H) and their rows.
-
-        Blocks have `batch_size` rows, rounded to a multiple of `multiple`.
-        """
-        device = together.networks[0].head.bias.device
-        size = max(1, self.config.batch_size // multiple) * multiple
-        for low in range(0, len(rows.labels), size):
-            cut = slice(low, low + size)
-            part = to_device(rows.map(operator.itemgetter(cut)), device)
+        """Block by block of rows, for each network its index, features (b, H) and their rows."""
+        for part in self._blocks(rows, together.networks[0].head.bias.device, multiple):
             for i, features in together.features(part.dense, part.sparse):
                 yield i, features, part
 

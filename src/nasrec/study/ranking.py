@@ -14,13 +14,13 @@ from nasrec.data import PreparedData
 from nasrec.pipeline.progress import Reporter
 from nasrec.report.charts import Axis, Series, chart, robust_limits
 from nasrec.search.correlation import Floats
-from nasrec.study.config import StudyConfig
+from nasrec.study.config import STEPS, StudyConfig
 from nasrec.study.estimate import scores_seconds, tell_time, truth_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
 from nasrec.study.proxies import proxy_scores
 from nasrec.study.scores import variant_scores
-from nasrec.study.short import STEPS, short_seconds, short_training
+from nasrec.study.short import short_seconds, short_training
 from nasrec.study.statistics import STATISTICS, Estimate, repeatability, resample_counts, statistic
 from nasrec.study.truth import Truth, ground_truth
 from nasrec.train import SupernetConfig

@@ -93,7 +93,10 @@ def variant_scores(
     for seed in config.repeats:
         files = files_of(path, config, name, seed)
         done = next(iter(files.values())).with_name("supernet.json")
-        if not done.is_file():
+        known = read_json(done) if done.is_file() else None
+        whole = all(file.is_file() for file in files.values())
+        if known is None or (known["failed"] is None and not whole):
+            done.unlink(missing_ok=True)
             try:
                 _score_all(path, data, config, name, supernet, seed, subnets, tell)
             except DivergenceError as error:

@@ -20,15 +20,13 @@ from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.search.correlation import Floats
 from nasrec.space import Architecture
-from nasrec.study.config import StudyConfig
+from nasrec.study.config import STEPS, StudyConfig
 from nasrec.study.estimate import training_seconds
 from nasrec.train import evaluate
 from nasrec.train.loop import derive_seed, steps_per_epoch, train_steps
 from nasrec.train.optim import build_optimizer
 
-STEPS, BATCH = 60, 512
-"""30,720 rows are trained on. The paper's 500 steps of a last FC at 512 rows are, where no features
-are kept, as many forward passes as training on 85,000 rows."""
+BATCH = 512
 _STREAM = 23
 
 
