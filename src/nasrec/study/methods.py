@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nasrec.data import PreparedData
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 from nasrec.pipeline.progress import Reporter
 from nasrec.report.charts import Axis, Series, chart
 from nasrec.search import METHODS
@@ -65,15 +64,14 @@ def methods(
         ConfigError: no such method, or one that goes by several goals.
         SpaceError: a method that cannot search this space.
     """
+    of_one_goal = [name for name in METHODS if name != "nsga2"]
     for name in names:
-        if name not in METHODS or name == "nsga2":
-            near = get_close_matches(name, METHODS, n=1)
+        if name not in of_one_goal:
             raise ConfigError(
                 f"no method {name!r} of one goal",
                 where="--methods",
-                mend=f"did you mean {near[0]!r}?" if near and near[0] != name else
-                f"known: {', '.join(sorted(set(METHODS) - {'nsga2'}))}",
-            )  # fmt: skip
+                mend=nearest(name, of_one_goal),
+            )
         method_for(config, name, config.seed, evaluations)  # refuses a space before any work
     scored = config.model_copy(update={"subnets": max(evaluations, 5)})
     trainings = len(variants) * len(names) * top_k + (scratch * len(FROM_SCRATCH))
