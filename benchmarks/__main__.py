@@ -28,6 +28,7 @@ FIGURES = {
     "supernet-memory": (supernet.memory, 3),
     "embedding": (supernet.embedding, 15),
     "operators": (operators.shares, 15),
+    "hand-made": (operators.hand_made, 7),
     "siblings": (scoring.siblings, 50),
     "retrain": (models.retrain, 3),
     "predict": (models.predict, 15),

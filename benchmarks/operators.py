@@ -1,17 +1,22 @@
-"""Each operator beside the products it consists of: a guard against one becoming slower.
+"""Operators and hand-made models beside the products they consist of: a guard against one becoming
+slower.
 
-A share is the time that its multiply-adds (forward x 3) would take at the GEMM rate at 1024², over
-the time of its forward and backward, at batch 512: seven-block middle widths of Full.
+A share is the time that the multiply-adds (forward x 3) would take at the GEMM rate at 1024², over
+the time of forward and backward, at batch 512. Operators have seven-block middle widths of Full;
+the hand-made models read the columns of Criteo, with small tables.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.harness import Limits, Result, clock, result
-from benchmarks.supernet import BATCH
-from nasrec.nn import ModelOptions
+from benchmarks.supernet import BATCH, SMALL_TABLES, criteo_inputs, random_rows
+from nasrec.nn import BASELINES, ModelOptions, build_baseline
 from nasrec.nn.operators import Reading, Widths, operator_class
 from nasrec.nn.parameters import Axis, Maker, fresh
 
@@ -40,18 +45,35 @@ def shares(repeats: int) -> list[Result]:
             _input(LEFT),
             _input(RIGHT),
         )
-        upstream = torch.full_like(operator(reading), 0.01)
-        operator(reading).backward(upstream)  # the first one allocates
-        found = []
-        for _ in range(repeats):
-            limit = limits()
-            began = clock()
-            operator(reading).backward(upstream)
-            found.append(3 * operator.madds * BATCH / (clock() - began) / limit)
-        results.append(
-            result(f"operator-{name}", found, "of the GEMM rate at 1024²", limits=limits, out=out)
-        )
+        results.append(_share(f"operator-{name}", operator, (reading,), repeats, limits, out=out))
     return results
+
+
+def hand_made(repeats: int) -> list[Result]:
+    """The same of each hand-made model that has matrix products."""
+    limits, inputs = Limits(), criteo_inputs(SMALL_TABLES)
+    rows = random_rows(inputs, BATCH).take(np.arange(BATCH))
+    models = {name: build_baseline(name, inputs) for name in BASELINES}
+    return [
+        _share(f"model-{name}", model, (rows.dense, rows.sparse), repeats, limits)
+        for name, model in models.items()
+        if model.madds > inputs.dense
+    ]
+
+
+def _share(
+    name: str, module: Any, given: tuple[Any, ...], repeats: int, limits: Limits, **more: Any
+) -> Result:
+    upstream = torch.full_like(module(*given), 0.01)
+    module(*given).backward(upstream)  # the first one allocates
+    found = []
+    for _ in range(repeats):
+        limit = limits()
+        module.zero_grad()
+        began = clock()
+        module(*given).backward(upstream)
+        found.append(3 * module.madds * BATCH / (clock() - began) / limit)
+    return result(name, found, "of the GEMM rate at 1024²", limits=limits, **more)
 
 
 def _input(*shape: int) -> Tensor:
