@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasrec.data import Split, shuffle
-from nasrec.data.shuffle import BlockShuffle
+from nasrec.data.shuffle import BLOCK, BUFFER, POOL, RUN, BlockShuffle
 from nasrec.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def pools(run: int, rows: int):
     return mock.patch.multiple(shuffle, RUN=run, POOL=rows)
 
 
-@pools(3, 7)
+@pools(4, 8)
 @settings(max_examples=80, deadline=None)
 @given(sizes, st.integers(1, 40), st.integers(0, 3), st.integers(1, 4), st.booleans())
 def test_all_ranks_together_are_one_pass(size, batch, seed, ranks, drop_last):
@@ -55,7 +55,7 @@ def test_all_ranks_together_are_one_pass(size, batch, seed, ranks, drop_last):
         assert sorted(chain(*whole)) == list(range(rows))
 
 
-@pools(3, 7)
+@pools(4, 8)
 @settings(max_examples=60, deadline=None)
 @given(sizes, st.integers(1, 40), st.integers(0, 3), st.floats(0, 1))
 def test_a_pass_goes_on_anywhere(size, batch, seed, share):
@@ -67,7 +67,7 @@ def test_a_pass_goes_on_anywhere(size, batch, seed, share):
     assert ids_of(split.batches(batch, start=start, **options)) == whole[start:]
 
 
-@pools(5, 500)
+@pools(8, 512)
 def test_neighbours_are_pulled_apart():
     rows, block, buffer = 20_000, 50, 2000
     shuffle = {"block": block, "buffer": buffer}
@@ -82,6 +82,17 @@ def test_neighbours_are_pulled_apart():
     assert (order == np.array(other)).mean() < 0.01
 
 
+def test_a_pass_over_several_buffers_of_the_usual_size():
+    rows = 2 * BUFFER + 3 * POOL + 17
+    (order,) = ids_of(numbered(rows).batches(rows, shuffle_seed=1))
+    order = np.array(order)
+    assert np.array_equal(np.sort(order), np.arange(rows))
+    assert len(np.unique(order[:POOL] // RUN)) == POOL // RUN, "a pool is read in whole runs"
+    assert len(np.unique(order[:POOL] // BLOCK)) > 100, "from all over the buffer"
+    apart = np.abs(np.diff(order))
+    assert (apart < RUN).mean() < 2 * RUN / POOL
+
+
 def test_a_split_that_fits_the_buffer_is_a_permutation():
     (order,) = ids_of(numbered(1000).batches(1000, shuffle_seed=5))
     expected = np.random.Generator(np.random.PCG64(5)).permutation(1000)
@@ -90,7 +101,7 @@ def test_a_split_that_fits_the_buffer_is_a_permutation():
 
 def test_a_seed_means_this_order():
     (order,) = ids_of(numbered(12).batches(12, shuffle_seed=3, block=2, buffer=4))
-    assert order == [0, 9, 1, 8, 2, 3, 10, 11, 6, 5, 7, 4]
+    assert order == [0, 9, 1, 8, 2, 3, 10, 11, 6, 5, 4, 7]
 
 
 @pytest.mark.parametrize("options", [{"rank": 2, "ranks": 2}, {"rank": -1}, {"ranks": 0}])

@@ -113,26 +113,35 @@ class Split:
 
     def rows(self, start: int, stop: int) -> Batch:
         """Rows `start` to `stop` (excluded, cut at the end) in the order of the file."""
-        return self.layout.batch(self.records(start, stop))
+        records = self.records(start, stop)
+        return self.layout.batch(joined([records], np.empty_like(records)))
 
     def take(self, indices: NDArray[np.integer[Any]]) -> Batch:
         """The rows with these numbers, in this order, repeats allowed."""
         numbers, places = np.unique(indices, return_inverse=True)
         if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < len(self):
             raise IndexError(f"rows {numbers[0]} to {numbers[-1]} of {len(self)}")
-        return self.layout.batch(self.gathered(numbers)[places])
+        room = np.empty(len(numbers), dtype=self.layout.dtype)
+        self.gather(numbers, 1, room)
+        return self.layout.batch(room[places])
 
-    def gathered(self, numbers: NDArray[np.integer[Any]], room: Records | None = None) -> Records:
-        """The rows with these rising numbers, as records; in the front of `room` if they fit."""
-        if room is None or len(room) < len(numbers):
-            room = np.empty(len(numbers), dtype=self.layout.dtype)
-        cuts = np.searchsorted(numbers, self._begins).tolist()
-        for shard, begin, low, high in zip(
-            self._shards, self._begins, cuts, cuts[1:], strict=False
-        ):
+    def gather(self, numbers: NDArray[np.integer[Any]], run: int, room: Records) -> None:
+        """Copy runs of rows into the front of `room`.
+
+        Args:
+            numbers: which runs, rising: run i has the rows from `i * run` on.
+            run: rows a run; a power of two.
+            room: as many rows or more.
+        """
+        kind = np.dtype((np.void, run * self.layout.dtype.itemsize))
+        target = room[: len(numbers) * run].view(kind)
+        # All shards but the last have a power of two of rows.
+        begins = self._begins[:-1] // run
+        cuts = [*np.searchsorted(numbers, begins).tolist(), len(numbers)]
+        for shard, begin, low, high in zip(self._shards, begins, cuts, cuts[1:], strict=False):
             if low < high:
-                shard.take(numbers[low:high] - begin, out=room[low:high], mode="clip")
-        return room[: len(numbers)]
+                whole = shard[: len(shard) // run * run].view(kind)
+                whole.take(numbers[low:high] - begin, out=target[low:high], mode="clip")
 
     @cached_property
     def dense(self) -> NDArray[np.float32]:
@@ -208,17 +217,20 @@ class Split:
         if shuffle_seed is not None:
             read = _Shuffled(self, BlockShuffle(len(self), shuffle_seed, block, buffer)).read
         together = max(1, PORTION // batch_size)
-        room = np.empty(min(together * batch_size, len(self)), self.layout.dtype)
         for begin in range(start, count, together):
-            sizes: list[int] = []
+            pieces = []
             for i in range(begin, min(begin + together, count)):
                 low = i * batch_size * ranks
                 size = min(batch_size * ranks, len(self) - low)
-                first, end = low + size * rank // ranks, low + size * (rank + 1) // ranks
-                at = sum(sizes)
-                read(first, room[at : at + end - first])
-                sizes.append(end - first)
-            yield from self.layout.batch(room[: sum(sizes)]).split(sizes)
+                pieces.append((low + size * rank // ranks, low + size * (rank + 1) // ranks))
+            sizes = [end - first for first, end in pieces]
+            if ranks == 1:
+                pieces = [(pieces[0][0], pieces[-1][1])]
+            records, at = np.empty(sum(sizes), self.layout.dtype), 0
+            for first, end in pieces:
+                read(first, records[at : at + end - first])
+                at += end - first
+            yield from self.layout.batch(records).split(sizes)
 
     def _copied(self, first: int, out: Records) -> None:
         """Copy the rows from `first` on into `out`."""
@@ -248,12 +260,19 @@ class _Shuffled:
 
     def _read_pool(self, place: int) -> None:
         """Read the pool that has this place."""
-        self.begin, self.end = self.shuffle.pool(place)
-        self._order = self.shuffle.order(self.begin, self.end)
-        if self.shuffle.perfect:
+        shuffle = self.shuffle
+        self.begin, self.end = shuffle.pool(place)
+        self._order = shuffle.order(self.begin, self.end)
+        if shuffle.perfect:
             self._pool = self.split.records(0, len(self.split))
-        else:
-            self._pool = self.split.gathered(self.shuffle.rows_of(self.begin, self.end), self._pool)
+            return
+        runs, rows = shuffle.runs_of(self.begin, self.end), self.end - self.begin
+        if len(self._pool) < rows:
+            self._pool = np.empty(rows, self._pool.dtype)
+        self.split.gather(runs, shuffle.run, self._pool)
+        whole = len(runs) * shuffle.run
+        rest = self.split.records(shuffle.whole, shuffle.whole + rows - whole)
+        joined([rest], self._pool[whole:rows])
 
 
 def _mapped(path: Path, layout: Layout, rows: int) -> Records:

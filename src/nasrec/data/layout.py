@@ -194,11 +194,9 @@ class Layout:
         return records["group"].astype(np.uint64) if self.grouped else None
 
     def batch(self, records: Records) -> Batch:
-        """Records, which must lie side by side in memory, as a batch of its own memory."""
-        dense = self.dense(records)
-        if np.may_share_memory(dense, records):
-            dense = dense.copy()
+        """Records, which nobody else writes to, as a batch; its dense features are theirs."""
         weights = self.weights(records)
+        dense = records["dense"] if self.n_dense else np.empty((len(records), 0), np.float32)
         return Batch(
             torch.from_numpy(dense),
             torch.from_numpy(self.sparse(records)),

@@ -8,7 +8,8 @@ shuffled perfectly.
 A buffer is larger than a processor's cache, where reading rows in random order costs ten times as
 much. So it is mixed in the same way once more: its blocks are cut into runs, the runs are put in
 random order, and the sequence that this gives is cut into pools, each of which is shuffled
-perfectly.
+perfectly, all full pools of a buffer alike. Runs begin at multiples of their size, so a run is read as
+one piece of memory. The last rows of a split, if they fill no run, come in the last pool.
 
 The place of every row follows from the seed and the sizes alone: a pass can begin anywhere.
 """
@@ -27,47 +28,29 @@ BLOCK, BUFFER = 1 << 10, 1 << 18
 """Rows. A buffer of 2**18 rows draws on 256 blocks; of two rows of one block, which may be alike,
 the chance to meet in a batch of 512 is 1 in 500."""
 RUN, POOL = 1 << 5, 1 << 13
-"""Rows. A pool draws on 256 runs, all over the buffer, and lies in a cache of 2 MB."""
+"""Rows, powers of two. A pool draws on 256 runs, all over the buffer, and lies in a cache of 2 MB.
+Runs are shorter where blocks are no multiple of `RUN`."""
 
 
 class Runs(NamedTuple):
-    """Runs of neighbouring rows, one after the other: their first rows, and where in the sequence
-    each begins and, one more number, where the last ends."""
+    """Neighbouring numbers, one run after the other: the first of each run, and where in the
+    sequence it begins and, one more number, where the last ends."""
 
     first: NDArray[np.int64]
     edges: NDArray[np.int64]
-
-    def part(self, low: int, high: int) -> Runs:
-        """The places `low` to `high` (excluded) of the sequence."""
-        begin = int(np.searchsorted(self.edges, low, side="right")) - 1
-        end = int(np.searchsorted(self.edges, high, side="left"))
-        edges = self.edges[begin : end + 1].clip(low, high)
-        return Runs(self.first[begin:end] + edges[:-1] - self.edges[begin:end], edges - low)
-
-    def cut(self, size: int) -> Runs:
-        """The same sequence in runs of at most `size` rows."""
-        lengths = np.diff(self.edges)
-        counts = -(-lengths // size)
-        ends = np.repeat(self.first + lengths, counts)
-        before = np.cumsum(counts) - counts
-        first = np.repeat(self.first, counts)
-        first += size * (np.arange(len(first)) - np.repeat(before, counts))
-        return Runs.of(first, np.minimum(size, ends - first))
 
     @classmethod
     def of(cls, first: NDArray[np.int64], lengths: NDArray[np.int64]) -> Runs:
         """Runs by their lengths."""
         return cls(first, np.concatenate([[0], np.cumsum(lengths)]))
 
-    def ordered(self, order: NDArray[np.int64]) -> Runs:
-        """The runs in another order."""
-        return Runs.of(self.first[order], np.diff(self.edges)[order])
-
-    def rows(self) -> NDArray[np.int64]:
-        """The number of every row of the sequence."""
-        return np.repeat(self.first - self.edges[:-1], np.diff(self.edges)) + np.arange(
-            self.edges[-1]
-        )
+    def part(self, low: int, high: int) -> NDArray[np.int64]:
+        """The numbers at the places `low` to `high` (excluded) of the sequence."""
+        begin = int(np.searchsorted(self.edges, low, side="right")) - 1
+        end = int(np.searchsorted(self.edges, high, side="left"))
+        edges = self.edges[begin : end + 1].clip(low, high)
+        offsets = self.first[begin:end] - self.edges[begin:end]
+        return np.repeat(offsets, np.diff(edges)) + np.arange(low, high)
 
 
 class BlockShuffle:
@@ -79,6 +62,9 @@ class BlockShuffle:
         block: rows a block.
         buffer: rows a buffer.
 
+    Attributes:
+        run: rows a run.
+
     Raises:
         ConfigError: sizes out of range.
     """
@@ -89,43 +75,58 @@ class BlockShuffle:
                 f"a shuffle with blocks of {block} rows and buffers of {buffer}",
                 mend="choose 1 or more rows a block, and no fewer a buffer",
             )
-        self.rows, self.seed, self.block, self.buffer = rows, seed, block, buffer
-        self._mixed = -1, Runs.of(np.empty(0, np.int64), np.empty(0, np.int64))
-
-    @property
-    def perfect(self) -> bool:
+        self.run = min(RUN, block & -block)
+        self.rows, self.seed, self.block = rows, seed, block
+        self.buffer = buffer // self.run * self.run
+        self.whole = rows // self.run * self.run
+        """Rows in whole runs."""
+        self.perfect = rows <= buffer
         """Whether all rows fit one buffer."""
-        return self.rows <= self.buffer
+        self._mixed = -1, np.empty(0, np.int64), np.empty(0, np.int64)
 
     def pool(self, place: int) -> tuple[int, int]:
         """Where in the pass the pool begins and ends that has this place of it."""
         if self.perfect:
             return 0, self.rows
+        place = min(place, self.whole - 1)
         low = place // self.buffer * self.buffer
         begin = low + (place - low) // POOL * POOL
-        return begin, min(begin + POOL, low + self.buffer, self.rows)
+        end = min(begin + POOL, low + self.buffer, self.whole)
+        return begin, self.rows if end == self.whole else end
 
-    def rows_of(self, begin: int, end: int) -> NDArray[np.int64]:
-        """The numbers of the rows of a pool, rising; where one buffer does not hold all."""
-        buffer, low = begin // self.buffer, begin // self.buffer * self.buffer
-        if self._mixed[0] != buffer:
-            runs = self._blocks.part(low, min(low + self.buffer, self.rows)).cut(RUN)
-            self._mixed = buffer, runs.ordered(self._permutation(len(runs.first), 1, buffer))
-        runs = self._mixed[1].part(begin - low, end - low)
-        return runs.ordered(np.argsort(runs.first)).rows()
+    def runs_of(self, begin: int, end: int) -> NDArray[np.int64]:
+        """The numbers of the whole runs of a pool, rising; where one buffer does not hold all."""
+        low = begin // self.buffer * self.buffer
+        runs = self._buffer(begin)[0][(begin - low) // self.run : (end - low) // self.run]
+        return np.sort(runs)
 
     def order(self, begin: int, end: int) -> NDArray[np.int64]:
-        """How a pool is shuffled: places in what `rows_of` gives."""
+        """How a pool is shuffled: places among its rows, which are those of `runs_of` and, in the
+        last pool, those behind the last whole run."""
         if self.perfect:
             return np.random.Generator(np.random.PCG64(self.seed)).permutation(self.rows)
-        return self._permutation(end - begin, 2, begin)
+        if end - begin == POOL:
+            return self._buffer(begin)[1]
+        return self._permutation(end - begin, 3, begin)
+
+    def _buffer(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of the buffer that has this place of the pass: its runs, mixed, and the order of every
+        full pool."""
+        number, size = place // self.buffer, self.buffer // self.run
+        if self._mixed[0] != number:
+            last = min((number + 1) * size, self.whole // self.run)
+            runs = self._blocks.part(number * size, last)
+            mixed = runs[self._permutation(len(runs), 1, number)]
+            self._mixed = number, mixed, self._permutation(POOL, 2, number)
+        return self._mixed[1:]
 
     @cached_property
     def _blocks(self) -> Runs:
-        """All blocks in their random order."""
-        first = np.arange(0, self.rows, self.block)
-        blocks = Runs.of(first, np.minimum(self.block, self.rows - first))
-        return blocks.ordered(self._permutation(len(first), 0))
+        """All blocks in their random order, counted in runs."""
+        count, size = self.whole // self.run, self.block // self.run
+        first = np.arange(0, count, size)
+        order = self._permutation(len(first), 0)
+        return Runs.of(first[order], np.minimum(size, count - first)[order])
 
     def _permutation(self, count: int, *use: int) -> NDArray[np.int64]:
         """A random order, from raw PCG64 output, which NumPy promises never to change.
