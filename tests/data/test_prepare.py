@@ -255,6 +255,30 @@ def test_a_split_by_group_keeps_groups_together(tmp_path):
     assert len(set.union(*parts)) == sum(map(len, parts)) == 20
 
 
+def test_roles_can_be_named(tmp_path):
+    rows = [f"{i % 3 % 2},{i % 5},a,{i % 20},{20240101 + i % 9},{i % 7}" for i in range(400)]
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["label,x,stamp,user,when,w", *rows]).replace("a,", "2024-01-01,"))
+    roles = {"group": "user", "timestamp": "when", "weight": "w"}
+    data = prepare(log, tmp_path / "out", label="label", split="group:0.6,0.2,0.2", **roles)
+    assert {c.name: c.role for c in data.schema.columns} == {
+        **{"label": "label", "x": "categorical", "stamp": "ignore"},
+        **{name: role for role, name in roles.items()},
+    }
+    assert len(np.unique(data.train.groups)) < 20
+    assert set(data.train.weights.tolist()) == set(map(float, range(7)))
+    again = prepare(log, tmp_path / "out", label="label", split="group:0.6,0.2,0.2", **roles)
+    assert again.fingerprint == data.fingerprint
+    schema = tmp_path / "out" / "schema.yaml"
+    data = prepare(log, tmp_path / "other", schema=schema, group="w")
+    assert (data.schema.group.name, data.schema.weight) == ("w", None)
+    for wrong in ({"group": "label"}, {"group": "w", "weight": "w"}):
+        with pytest.raises(ConfigError, match="is named as"):
+            prepare(log, tmp_path / "wrong", label="label", **wrong)
+    with pytest.raises(DataError, match="no column 'none'"):
+        prepare(log, tmp_path / "wrong", label="label", group="none")
+
+
 def test_groups_do_not_hide_repeated_rows(tmp_path):
     rows = [f"{i % 2},{i % 5},a,g{i}" for i in range(60)]
     for name, role in (("without", "ignore"), ("with", "group")):

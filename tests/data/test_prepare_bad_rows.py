@@ -35,7 +35,7 @@ def test_bad_rows_are_left_out(tmp_path, bad_rows, in_pieces):
     assert data.fingerprint == clean.fingerprint
     assert data.manifest["bad_rows"]["count"] == 10
     first = data.manifest["bad_rows"]["first"]
-    assert first[0] == f"{log}, line 3: column 'x': 'oops' is not right for a dense"
+    assert first[0] == f"{log}, line 3: column 'x': 'oops' is no finite number"
     assert any("10 bad rows" in line for line in told)
     assert any("line 5" in line for line in told)
     file = tmp_path / "out" / "quarantine.csv"
@@ -44,6 +44,18 @@ def test_bad_rows_are_left_out(tmp_path, bad_rows, in_pieces):
         kept = pl.read_csv(file)
         assert kept["line"].to_list() == [3, 5, 7, 9, 11, 13, 15, 17, 19, 21]
         assert kept["text"][3] == "1,1,a"
+
+
+def test_bad_labels_of_a_log_without_schema(tmp_path):
+    rows = [f"{i % 2},{i % 7}" for i in range(99)]
+    (tmp_path / "log.csv").write_text("\n".join(["label,c", *rows, "2,3", "x,1", ",1"]) + "\n")
+    with pytest.raises(DataError, match="label"):
+        prepare(tmp_path / "log.csv", tmp_path / "out", label="label")
+    data = prepare(tmp_path / "log.csv", tmp_path / "out", label="label", bad_rows="skip")
+    assert data.manifest["bad_rows"]["count"] == 3
+    assert "line 101: column 'label': '2' is no 0 or 1" in data.manifest["bad_rows"]["first"][0]
+    with pytest.raises(DataError, match="no row"):
+        prepare(tmp_path / "log.csv", tmp_path / "none", label="c", bad_rows="skip")
 
 
 @pytest.mark.parametrize("row", BAD)

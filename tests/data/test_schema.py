@@ -246,6 +246,16 @@ def test_revised():
         schema.revised(ignore=["x", "c"])
 
 
+def test_a_named_role_replaces_the_one_that_had_it():
+    columns = (LABEL, Column(name="x", role="dense"), Column(name="u", role="group"))
+    schema = Schema(columns=(*columns, Column(name="c", role="categorical")))
+    revised = schema.revised(roles={"c": "group"})
+    assert [c.role for c in revised.columns] == ["label", "dense", "ignore", "group"]
+    assert [c.reason for c in revised.columns[2:]] == ["a second group", "named as the group"]
+    with pytest.raises(DataError, match="cannot take 'y' as group"):
+        schema.revised(roles={"y": "group"})
+
+
 @pytest.mark.parametrize(
     "columns",
     [

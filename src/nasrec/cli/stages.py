@@ -246,6 +246,15 @@ def prepare(
     ],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     label: Label = None,
+    group: Annotated[
+        str | None, typer.Option(help="Name of the column that says whose a row is.")
+    ] = None,
+    timestamp: Annotated[
+        str | None, typer.Option(help="Of the one that says when, if none is found.")
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="Of the one that says how much a row counts.")
+    ] = None,
     seed: Seed = 0,
     valid: Valid = None,
     test: Test = None,
@@ -283,6 +292,9 @@ def prepare(
         data[0] if len(data) == 1 else data,
         out,
         label=label,
+        group=group,
+        timestamp=timestamp,
+        weight=weight,
         valid=valid,
         test=test,
         schema=schema,

@@ -14,15 +14,15 @@ They are guesses: `nasrec prepare` prints them, and the schema file can be edite
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from nasrec.data.formats import FORMATS, Chunk, Source, open_log, unknown_column
+from nasrec.data.formats import FORMATS, BadRows, Chunk, Source, open_log, unknown_column
 from nasrec.data.leaks import MIN_ROWS_FOR_UNIQUE, UNIQUE, find_leaks
-from nasrec.data.schema import DEFAULT_MIN_COUNT, Column, Schema
+from nasrec.data.schema import DEFAULT_MIN_COUNT, Column, Role, Schema, named
 from nasrec.data.times import parse_times
 from nasrec.data.values import labels_of, parse_numbers, texts_of
 from nasrec.errors import DataError
@@ -81,19 +81,25 @@ def infer_columns(
     label: str | None,
     *,
     ignore: Sequence[str] = (),
+    roles: Mapping[str, Role] | None = None,
     min_count: int = DEFAULT_MIN_COUNT,
     format: str | None = None,
+    bad_rows: BadRows = "error",
 ) -> Schema:
     """The schema of a log of which a sample is at hand; see `infer_schema`.
 
+    `roles` are those of columns that the user has named.
+
     In a sample that is not the whole log, labels are not checked and empty columns are ignored:
-    what is wrong elsewhere is found, with its place, when all rows are read.
+    what is wrong elsewhere is found, with its place, when all rows are read. Where bad rows are to
+    be left out, that is done then, too.
     """
+    roles = roles or {}
     fixed = FORMATS[format].schema if format else None
     if fixed is not None:
         if label not in (None, fixed.label):
             raise unknown_column(str(label), [fixed.label], f"format {format!r}")
-        return fixed.revised(ignore=ignore, min_count=min_count)
+        return fixed.revised(ignore=ignore, roles=roles, min_count=min_count)
     ids = format is not None and FORMATS[format].ids
     if ids and label is None:
         label = "label"
@@ -103,13 +109,15 @@ def infer_columns(
             where=sample.file,
             mend=f"name it; the columns are {', '.join(map(repr, sample.frame.columns[:12]))}",
         )
-    sample.require([label, *ignore])
-    if not sample.sampled:
+    sample.require([label, *roles, *ignore])
+    if not sample.sampled and bad_rows == "error":
         labels_of(sample, label)
     columns: list[Column] = []
     for name in sample.frame.columns:
         if name == label:
-            column = Column(name=name, role="label", reason="named as the label")
+            column = named(name, "label")
+        elif name in roles:
+            column = named(name, roles[name])
         elif name in ignore:
             column = Column(name=name, role="ignore", reason="ignored on request")
         elif ids:
@@ -117,7 +125,8 @@ def infer_columns(
             column = Column(name=name, role="categorical", min_count=min_count, reason=reason)
         else:
             column = _column(sample, name, min_count)
-        if column.role == "timestamp" and any(c.role == "timestamp" for c in columns):
+        times = (*roles.values(), *(c.role for c in columns))
+        if column.role == "timestamp" and name not in roles and "timestamp" in times:
             column = Column(name=name, role="ignore", reason="a second time stamp")
         columns.append(column)
     if not any(column.role in ("dense", "categorical") for column in columns):

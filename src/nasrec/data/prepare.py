@@ -14,7 +14,7 @@ alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from nasrec.data.recipe import (
     state_of,
     without_reasons,
 )
-from nasrec.data.schema import DEFAULT_MIN_COUNT, Schema
+from nasrec.data.schema import DEFAULT_MIN_COUNT, Role, Schema
 from nasrec.data.split import DEFAULT_FRACTIONS, SPLITS, RandomSplit, SplitSpec, parse_split
 from nasrec.data.store import MANIFEST, VERSION, canonical, finish, read_manifest, sha256
 from nasrec.data.work import rename_whole, size, working
@@ -60,6 +60,9 @@ def prepare(
     out: str | Path,
     *,
     label: str | None = None,
+    group: str | None = None,
+    timestamp: str | None = None,
+    weight: str | None = None,
     valid: Source | None = None,
     test: Source | None = None,
     schema: Schema | str | Path | None = None,
@@ -85,6 +88,9 @@ def prepare(
         data: a file, a folder, a pattern, a list of these, or a data frame.
         out: the folder to make; must not exist.
         label: the 0/1 column; not needed with a schema or a format with fixed columns.
+        group: the column that says whose a row is.
+        timestamp: the column that says when; None takes one that looks like it.
+        weight: the column that says how much a row counts.
         valid: validation rows, if they come separately; else they are split off `data`.
         test: test rows, likewise. With only one of the two given, `data` is split between
             train and the other in the proportion that the fractions say.
@@ -118,6 +124,7 @@ def prepare(
     out = Path(out)
     _check_settings(min_count, seed, memory, threads)
     lenient = _bad_rows(bad_rows)
+    roles = _roles(label, ignore, {"group": group, "timestamp": timestamp, "weight": weight})
     if protocol is not None:
         published = find_protocol(protocol)
         if schema is not None:
@@ -151,6 +158,8 @@ def prepare(
         "split": spec.model_dump(mode="json"),
         "bad_rows": bad_rows,
     }
+    if roles:
+        settings["roles"] = dict(sorted(roles.items()))
     if existing is not None:
         if existing != recipe_of(settings, identities_of(sources)):
             raise _taken(out, "another preparation")
@@ -159,7 +168,7 @@ def prepare(
         return prepared
 
     sample = log.sample()
-    schema = _schema_for(sample, log, label, schema, format, ignore, min_count)
+    schema = _schema_for(sample, log, label, schema, ignore, roles, min_count, lenient)
     require_columns([c.name for c in schema.columns if c.role != "ignore"], log.columns, log.name)
     require_values(sample, [column.name for column in (*schema.dense, *schema.categorical)])
     warnings = [*find_leaks(_thinned(sample), schema), *split_warnings(schema, spec)]
@@ -197,6 +206,24 @@ def _bad_rows(name: str) -> BadRows:
     return cast(BadRows, name)
 
 
+def _roles(
+    label: str | None, ignore: Sequence[str], named: Mapping[Role, str | None]
+) -> dict[str, Role]:
+    """The roles of the columns that were named, by column."""
+    roles: dict[str, Role] = {}
+    for role, name in named.items():
+        if name is None:
+            continue
+        if name == label or name in ignore or name in roles:
+            other = roles.get(name, "label" if name == label else "one to ignore")
+            raise ConfigError(
+                f"column {name!r} is named as the {role} and as {other}",
+                mend="name it once; to use it twice, have it in the log twice",
+            )
+        roles[name] = role
+    return roles
+
+
 def _check_settings(min_count: int | None, seed: int, memory: int, threads: int | None) -> None:
     if min_count is not None and min_count < 1:
         raise ConfigError(f"min_count {min_count} is below 1", mend="choose 1 or more")
@@ -221,21 +248,28 @@ def _schema_for(
     log: Log,
     label: str | None,
     schema: Schema | None,
-    format: str | None,
     ignore: Sequence[str],
+    roles: Mapping[str, Role],
     min_count: int | None,
+    bad_rows: BadRows,
 ) -> Schema:
     if schema is None:
         name = None if log.frame is not None else log.format
         return infer_columns(
-            sample, label, ignore=ignore, min_count=min_count or DEFAULT_MIN_COUNT, format=name
+            sample,
+            label,
+            ignore=ignore,
+            roles=roles,
+            min_count=min_count or DEFAULT_MIN_COUNT,
+            format=name,
+            bad_rows=bad_rows,
         )
     if label not in (None, schema.label):
         raise DataError(
             f"the label is to be {label!r}, and the schema says {schema.label!r}",
             mend="leave out one of the two, or make them agree",
         )
-    return schema.revised(ignore=ignore, min_count=min_count)
+    return schema.revised(ignore=ignore, roles=roles, min_count=min_count)
 
 
 def _format_for(source: Source, format: str | None) -> str | None:

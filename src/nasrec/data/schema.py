@@ -7,7 +7,7 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -134,6 +134,11 @@ class Column(BaseModel):
         return ", ".join([self.transform] if self.transform else words)
 
 
+def named(name: str, role: Role) -> Column:
+    """A column whose role the user has named."""
+    return Column(name=name, role=role, reason=f"named as the {role}")
+
+
 class Schema(BaseModel):
     """The columns of a log, in the order in which features are fed to models.
 
@@ -208,25 +213,37 @@ class Schema(BaseModel):
     def _single(self, role: Role) -> Column | None:
         return next((column for column in self.columns if column.role == role), None)
 
-    def revised(self, *, ignore: Iterable[str] = (), min_count: int | None = None) -> Schema:
-        """The same schema with some columns ignored, or another `min_count` in each
-        vocabulary.
+    def revised(
+        self,
+        *,
+        ignore: Iterable[str] = (),
+        roles: Mapping[str, Role] | None = None,
+        min_count: int | None = None,
+    ) -> Schema:
+        """The same schema with some columns ignored or in another role (a column that had it is
+        ignored), or another `min_count` in each vocabulary.
 
         Raises:
-            DataError: a name in `ignore` is not a feature of this schema, or none would be left.
+            DataError: a name in `ignore` or `roles` is not a feature of this schema, or none would
+                be left.
         """
-        ignore = tuple(ignore)
+        ignore, roles = tuple(ignore), roles or {}
         features = {column.name for column in self.columns if column.role != "label"}
-        for name in ignore:
+        for name in (*ignore, *roles):
             if name not in features:
+                what = f"take {name!r} as {roles[name]}" if name in roles else f"ignore {name!r}"
                 raise DataError(
-                    f"cannot ignore {name!r}: the schema has no such feature",
+                    f"cannot {what}: the schema has no such feature",
                     mend=nearest(name, sorted(features)),
                 )
         columns = []
         for column in self.columns:
             if column.name in ignore:
                 column = Column(name=column.name, role="ignore", reason="ignored on request")
+            elif column.name in roles:
+                column = named(column.name, roles[column.name])
+            elif column.role in roles.values():
+                column = Column(name=column.name, role="ignore", reason=f"a second {column.role}")
             elif column.min_count is not None and min_count is not None:
                 column = column.model_copy(update={"min_count": min_count})
             columns.append(column)

@@ -8,8 +8,8 @@ shuffled perfectly.
 A buffer is larger than a processor's cache, where reading rows in random order costs ten times as
 much. So it is mixed in the same way once more: its blocks are cut into runs, the runs are put in
 random order, and the sequence that this gives is cut into pools, each of which is shuffled
-perfectly, all full pools of a buffer alike. Runs begin at multiples of their size, so a run is read as
-one piece of memory. The last rows of a split, if they fill no run, come in the last pool.
+perfectly, all full pools of a buffer alike. Runs begin at multiples of their size, so a run is read
+as one piece of memory. The last rows of a split, if they fill no run, come in the last pool.
 
 The place of every row follows from the seed and the sizes alone: a pass can begin anywhere.
 """

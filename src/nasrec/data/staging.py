@@ -37,6 +37,8 @@ from nasrec.files import write_text
 T = TypeVar("T")
 
 ALIGNMENT = 64
+WORDS = {"label": "0 or 1", "dense": "finite number", "weight": "number from 0 on"}
+"""What a value must be, by its column's role."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Plan:
         for name, role, limit in checks:
             for row in np.flatnonzero(faults_of(chunk.frame[name], role, limit)).tolist():
                 value = repr(chunk.frame[name][row])[:100]
-                reasons.setdefault(row, f"column {name!r}: {value} is not right for a {role}")
+                reasons.setdefault(row, f"column {name!r}: {value} is no {WORDS[role]}")
         if isinstance(self.split, TimeSplit) and self._key is not None:
             for row in parse_times(chunk.frame[self._key])[0].is_null().arg_true().to_list():
                 reasons.setdefault(row, f"column {self._key!r}: not a time stamp")
