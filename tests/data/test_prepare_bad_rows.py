@@ -47,14 +47,14 @@ def test_bad_rows_are_left_out(tmp_path, bad_rows, in_pieces):
 
 
 def test_bad_labels_of_a_log_without_schema(tmp_path):
-    rows = [f"{i % 2},{i % 7}" for i in range(99)]
+    rows = [f"{i % 2},{i % 7 + 2}" for i in range(99)]
     (tmp_path / "log.csv").write_text("\n".join(["label,c", *rows, "2,3", "x,1", ",1"]) + "\n")
     with pytest.raises(DataError, match="label"):
         prepare(tmp_path / "log.csv", tmp_path / "out", label="label")
     data = prepare(tmp_path / "log.csv", tmp_path / "out", label="label", bad_rows="skip")
     assert data.manifest["bad_rows"]["count"] == 3
     assert "line 101: column 'label': '2' is no 0 or 1" in data.manifest["bad_rows"]["first"][0]
-    with pytest.raises(DataError, match="no row"):
+    with pytest.raises(DataError, match="only one class"):
         prepare(tmp_path / "log.csv", tmp_path / "none", label="c", bad_rows="skip")
 
 

@@ -104,7 +104,8 @@ class Split:
 
     def chosen(self, numbers: NDArray[np.integer[Any]]) -> Split:
         """The rows with these numbers, in rising order, as a split in memory."""
-        records = self.gathered(np.sort(numbers))
+        records = np.empty(len(numbers), dtype=self.layout.dtype)
+        self.gather(np.sort(numbers), 1, records)
         split = Split.__new__(Split)
         rate = float(records["label"].mean(dtype=np.float64)) if len(records) else 0.0
         split._set(self.name, self.layout, [len(records)], rate)
