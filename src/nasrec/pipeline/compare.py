@@ -202,7 +202,7 @@ def _tell_time(
     jobs: int,
     tell: Reporter,
 ) -> None:
-    """Say how long it may take at most, from a few steps of each model on this machine."""
+    """Say how long it may take at most, from a few steps of each model by each recipe here."""
     config, inputs, began = setup.config, inputs_of(data), time.perf_counter()
     done = len(list(RunFolder(setup.out).retrain.glob("*/result.json")))
     total = len(names) * (setup.trials + seeds - 1)
@@ -225,10 +225,20 @@ def _tell_time(
                 rows = config.supernet_rows or len(data.train) * config.supernet.epochs
                 seconds += rows / speeds.supernet_rows
                 seconds += config.planned_evaluations * speeds.candidate_seconds
+            passes = [one] * len(config.recipes)
         else:
-            model = spec_of(name, config, inputs).build()
-            one = epoch_seconds(model, config.retrain, data, steps=3)
-        seconds += one * config.retrain.epochs * (setup.trials + seeds - 1)
+            spec = spec_of(name, config, inputs)
+            passes = [
+                epoch_seconds(
+                    replace(spec, options=recipe.model(spec.options)).build(),
+                    recipe.training(config.retrain),
+                    data,
+                    steps=3,
+                )
+                for recipe in config.recipes
+            ]
+        more = setup.trials - len(passes) + seeds - 1  # by whichever recipe is chosen
+        seconds += config.retrain.epochs * (sum(passes) + more * max(passes))
     least = seconds / config.retrain.epochs * min(4, config.retrain.epochs)
     tell.say(
         f"Expected: {_duration(least / jobs)} to {_duration(seconds / jobs)} with {jobs} side by "
