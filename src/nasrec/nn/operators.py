@@ -16,13 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.errors import SpaceError
+from nasrec.nn import encoder, joined
 from nasrec.nn.attention import attention
 from nasrec.nn.inputs import ModelOptions
 from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
@@ -85,14 +86,8 @@ class Linear(nn.Module):
         self.bias = make("bias", out, init=constant(0)) if bias else None
 
     def forward(self, parts: Parts) -> Tensor:
-        (first, weight), *others = ((parts[name], w) for name, w in self.weight.items())
-        y = F.linear(first, weight, self.bias)
-        if others:
-            shape, y = y.shape, y.flatten(0, -2)
-            for x, weight in others:
-                y = torch.addmm(y, x.flatten(0, -2), weight.t())
-            y = y.view(shape)
-        return y
+        named = list(self.weight.items())
+        return joined.linear([parts[name] for name, _ in named], [w for _, w in named], self.bias)
 
     def across(self, x_BEN: Tensor) -> Tensor:
         """The same for a single part and along the middle axis: (B, E, N) to (B, out, N)."""
@@ -114,22 +109,24 @@ class LayerNorm(nn.Module):
         self.weight = make("weight", width, init=constant(gain))
         self.bias = make("bias", width, init=constant(0))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        return joined.norm(x, self.weight, self.bias, relu)
 
 
 class Projection(nn.Module):
-    """Linear, then LayerNorm; without LayerNorm the linear has a bias instead."""
+    """Linear, then LayerNorm, then ReLU if asked; without LayerNorm the linear has a bias."""
 
     def __init__(self, parts: Mapping[str, Axis], out: Axis, layer_norm: bool, make: Maker) -> None:
         super().__init__()
         self.linear = Linear(parts, out, bias=not layer_norm, make=make.child("linear"))
-        self.norm = LayerNorm(out, make.child("norm")) if layer_norm else nn.Identity()
+        self.norm = LayerNorm(out, make.child("norm")) if layer_norm else None
         self.madds = self.linear.madds
 
-    def forward(self, parts: Parts) -> Tensor:
-        y: Tensor = self.norm(self.linear(parts))
-        return y
+    def forward(self, parts: Parts, relu: bool = False) -> Tensor:
+        y: Tensor = self.linear(parts)
+        if self.norm is None:
+            return F.relu(y) if relu else y
+        return cast("Tensor", self.norm(y, relu))
 
 
 class Operator(nn.Module):
@@ -185,7 +182,7 @@ class FullyConnected(Operator):
         self.madds = self.project.madds
 
     def forward(self, x: Reading) -> Tensor:
-        return F.relu(self.project(x.dense))
+        return cast("Tensor", self.project(x.dense, relu=True))
 
 
 class _Binary(Operator):
@@ -361,7 +358,7 @@ class ExtendedFC(Operator):
         self.madds = self.project.madds * options.embedding_dim
 
     def forward(self, x: Reading) -> Tensor:
-        return F.relu(self.project(x.sparse))
+        return cast("Tensor", self.project(x.sparse, relu=True))
 
 
 @register
@@ -395,6 +392,8 @@ class Attention(Operator):
 
     def forward(self, x: Reading) -> Tensor:
         x_BEN = self.project(x.sparse)
+        if encoder.fits(x_BEN, self.heads):
+            return encoder.encode(x_BEN, self.heads, self._weights())
         B, E, N = x_BEN.shape
         qkv = self.qkv.across(x_BEN).view(B, 3, self.heads, E // self.heads, N)
         mixed_BEN = attention(*qkv.unbind(1)).reshape(B, E, N)
@@ -403,6 +402,14 @@ class Attention(Operator):
         x_BNE = self.norm2(x_BNE + self.down({"x": F.relu(self.up({"x": x_BNE}))}))
         y: Tensor = x_BNE.transpose(1, 2).contiguous()
         return y
+
+    def _weights(self) -> list[Tensor]:
+        """As `encoder.encode` takes them."""
+        layers = (self.qkv, self.mix, self.norm1, self.up, self.down, self.norm2)
+        found: list[Tensor | None] = []
+        for layer in layers:
+            found += [layer.weight["x"] if isinstance(layer, Linear) else layer.weight, layer.bias]
+        return cast("list[Tensor]", found)
 
 
 class DenseToSparse(nn.Module):

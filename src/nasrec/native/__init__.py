@@ -1,0 +1,15 @@
+"""Kernels in C for work that torch does in many small steps, compiled by the machine's C compiler.
+
+They are optional: every caller has the same computation in torch, for machines without a compiler,
+other devices and other number types. Results agree to rounding (`tests/nn`). The first use compiles
+(seconds) into the user's cache folder; later processes load what is there.
+
+`NASREC_NATIVE=off` does without; `CC` names the compiler.
+"""
+
+from __future__ import annotations
+
+from nasrec.native.build import library
+from nasrec.native.calls import added, address, in_parts, usable
+
+__all__ = ["added", "address", "in_parts", "library", "usable"]
