@@ -144,6 +144,9 @@ def machine() -> dict[str, Any]:
         torch = sys.modules["torch"]
         found |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
         found["vector"] = torch.backends.cpu.get_cpu_capability()
+        from nasrec.native import library  # it imports torch
+
+        found["kernels"] = "torch" if library() is None else "compiled"
     return found
 
 
