@@ -106,12 +106,15 @@ def ranking(
 def _rows(
     predictions: Sequence[tuple[dict[str, Any], Floats]], truth: Truth, counts: Floats
 ) -> list[dict[str, Any]]:
-    """Statistics of each prediction, and their differences to the first supernet's, paired."""
+    """Statistics of each prediction, and their paired differences to the first supernet's.
+
+    To its scores after the fine-tuning, which is a part of the paper's recipe.
+    """
     found = [
         {name: statistic(name, scores, truth.loss, counts) for name in STATISTICS}
         for _, scores in predictions
     ]
-    first = next((i for i, (about, _) in enumerate(predictions) if about["scoring"]), 0)
+    first = next((i for i, (p, _) in enumerate(predictions) if p["scoring"] == "fine-tuned"), 0)
     return [
         about
         | {
