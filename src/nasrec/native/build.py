@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 import warnings
@@ -27,12 +28,12 @@ SECONDS = 120  # a compiler that takes longer hangs
 def library() -> ctypes.CDLL | None:
     """The compiled kernels; None where there is no compiler or `NASREC_NATIVE` is `off`.
 
-    Warns where a compiler is there and fails.
+    Warns where a compiler is there and fails, or the result can be kept nowhere.
     """
     if os.environ.get("NASREC_NATIVE", "").lower() in ("off", "0"):
         return None
     compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
+    if compiler is None or os.name != "posix":
         return None
     sources = sorted(Path(__file__).parent.glob("*.[ch]"))
     texts = [source.read_bytes() for source in sources]
@@ -40,12 +41,15 @@ def library() -> ctypes.CDLL | None:
     name = f"kernels-{key.hexdigest()[:24]}.so"
     try:
         for folder in _folders():
-            if (folder / name).is_file() or _compile(compiler, sources, folder / name):
+            if _ours(folder):
+                if not (folder / name).is_file():
+                    _compile(compiler, sources, folder / name)
                 return ctypes.CDLL(str(folder / name))
+        raise OSError("no folder to keep them in; XDG_CACHE_HOME may name one")
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
         warnings.warn(
-            f"{compiler} cannot compile nasrec's kernels, so torch's slower operators are used "
+            "nasrec's kernels cannot be compiled, so torch's slower operators are used "
             f"(NASREC_NATIVE=off says that this is meant): {told}",
             RuntimeWarning,
             stacklevel=2,
@@ -63,22 +67,28 @@ def _cpu() -> bytes:
 
 def _folders() -> list[Path]:
     """Where the compiled code may be kept, best first."""
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache_home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return [Path(cache_home) / "nasrec", Path(tempfile.gettempdir()) / f"nasrec-{os.getuid()}"]
 
 
-def _compile(compiler: str, sources: list[Path], target: Path) -> bool:
-    """Compile to a file, whole or not at all; whether the folder can be written to."""
+def _ours(folder: Path) -> bool:
+    """Whether this user, and nobody else, can write to a folder: what lies there is run."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if target.parent.stat().st_uid != os.getuid() or not os.access(target.parent, os.W_OK):
-            return False
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = folder.stat()
     except OSError:
         return False
+    others = stat.S_IWGRP | stat.S_IWOTH
+    return (
+        status.st_uid == os.getuid() and not status.st_mode & others and os.access(folder, os.W_OK)
+    )
+
+
+def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+    """Compile to a file, whole or not at all."""
     files = [str(source) for source in sources if source.suffix == ".c"]
     with written_aside(target) as aside:
         subprocess.run(
             [compiler, *FLAGS, *files, "-o", str(aside), "-lm"],
             check=True, timeout=SECONDS, capture_output=True, text=True,
         )  # fmt: skip
-    return True
