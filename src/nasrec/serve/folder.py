@@ -108,7 +108,9 @@ def _sample(spec: ModelSpec, data: PreparedData, folder: Path) -> Rows:
     """Validation rows, evenly spaced, scored by the weights as they were written."""
     chosen = np.unique(np.linspace(0, len(data.valid) - 1, SAMPLE_ROWS).astype(np.int64))
     batch = data.valid.take(chosen)
-    dense, sparse = batch.dense.numpy(), batch.sparse.long().numpy()
+    # A batch's numbers lie among its other columns; safetensors would write what is between, too.
+    dense = np.ascontiguousarray(batch.dense.numpy())
+    sparse = batch.sparse.long().numpy()
     model = Model(
         folder,
         spec,
