@@ -7,9 +7,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
+from nasrec.data import prepare
 from nasrec.data.formats import Chunk
-from nasrec.data.leaks import RowWatch, drift_warnings, find_leaks, split_warnings
+from nasrec.data.leaks import RowWatch, drift_warnings, find_leaks, shift_warnings, split_warnings
 from nasrec.data.schema import Column, Schema
 from nasrec.data.split import FoldSplit, RandomSplit, TimeSplit
 
@@ -97,6 +99,26 @@ def test_drift(unknown, clicks, words):
     found = drift_warnings(["c"], np.array(unknown), ROWS, np.array(clicks))
     assert len(found) == len(words)
     assert all(word in warning for word, warning in zip(words, found, strict=True))
+
+
+def test_numbers_that_shift():
+    rng = np.random.default_rng(0)
+    train, valid, test = (rng.normal(size=(n, 3)).astype("f4") for n in (5000, 40, 3000))
+    test[:, 1] += 1
+    (found,) = shift_warnings(["a", "b", "c"], [train, valid, test])
+    distance = ks_2samp(train[:, 1], test[:, 1]).statistic
+    assert found.startswith("column 'b' drifts: its numbers in test")
+    assert f"distance {distance:.2f}" in found
+    assert shift_warnings(["a", "b", "c"], [train, valid, test[:0]]) == []
+
+
+def test_a_shift_is_told_whatever_the_shards(tmp_path, in_pieces):
+    rows = [f"{i % 2},{(i * 7919) % 1000 / 10 + (i >= 900) * 30},{i}" for i in range(1000)]
+    (tmp_path / "log.csv").write_text("\n".join(["y,x,day", *rows]) + "\n")
+    columns = (Column(name="y", role="label"), Column(name="x", role="dense"))
+    schema = Schema(columns=(*columns, Column(name="day", role="timestamp")))
+    data = prepare(tmp_path / "log.csv", tmp_path / "out", schema=schema, split="time")
+    assert [w for w in data.warnings if "'x' drifts: its numbers in test" in w]
 
 
 def test_wrong_values_do_not_stop_the_search_for_leaks():

@@ -30,6 +30,8 @@ MIN_ROWS_FOR_UNIQUE = 20
 """With fewer rows than this, distinct values do not mean an id."""
 UNSEEN = 0.1
 """Excess of unknown values over train's from which a column is said to drift."""
+SHIFT = 0.1
+"""Distance of a number's distribution from train's (Kolmogorov and Smirnov's) that is told."""
 RATE_CHANGE = 0.2
 """Relative difference of click rates that is worth a warning, if chance does not explain it."""
 REPEATED = 0.02
@@ -177,6 +179,36 @@ def drift_warnings(
             warnings.append(
                 f"the click rate drifts: {rates[0]:.4f} in train, {rates[part]:.4f} in "
                 f"{SPLITS[part]}; scores of train and {SPLITS[part]} are hard to compare"
+            )
+    return warnings
+
+
+def shift_warnings(names: Sequence[str], samples: Sequence[NDArray[np.float32]]) -> list[str]:
+    """Which numbers are distributed otherwise in valid or test.
+
+    Args:
+        names: (D,) the numeric columns.
+        samples: of train, valid and test, (n, D) encoded rows from all over the part.
+    """
+    warnings = []
+    train = np.sort(samples[0], axis=0)
+    for i, name in enumerate(names):
+        distances = [0.0, 0.0]
+        for part in (1, 2):
+            other, n, m = np.sort(samples[part][:, i]), len(train), len(samples[part])
+            if not n or not m:
+                continue
+            places = np.concatenate([train[:, i], other])
+            below = np.searchsorted(train[:, i], places, side="right") / n
+            distance = np.abs(below - np.searchsorted(other, places, side="right") / m).max()
+            # By chance it is larger than this once in a thousand.
+            if distance > max(SHIFT, 1.95 * math.sqrt((n + m) / (n * m))):
+                distances[part - 1] = float(distance)
+        if max(distances):
+            worst = int(np.argmax(distances))
+            warnings.append(
+                f"column {name!r} drifts: its numbers in {SPLITS[1 + worst]} are distributed "
+                f"otherwise than in train (Kolmogorov-Smirnov distance {distances[worst]:.2f})"
             )
     return warnings
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nasrec.data.batches import Split
 from nasrec.data.encode import Encoder
 from nasrec.data.layout import Layout, Records, id_type, joined
-from nasrec.data.leaks import RowWatch, drift_warnings, row_factors
+from nasrec.data.leaks import RowWatch, drift_warnings, row_factors, shift_warnings
 from nasrec.data.split import SPLITS, Codes, mixed
 from nasrec.data.staging import Part, Plan, in_order
 from nasrec.data.store import ShardWriter, shards_of
@@ -22,6 +22,8 @@ BLOCK = 1 << 13
 """Rows encoded at a time: their records stay near the processor while columns come and go."""
 LOOKED_AT = 1 << 16
 """Rows looked at at a time."""
+SAMPLE = 1 << 13
+"""Rows of each split, evenly from all over it, whose numbers are compared."""
 
 
 def write_records(
@@ -111,7 +113,9 @@ def clicks_and_warnings(
     ]
     factors = row_factors(layout.dtype.itemsize // 4)
 
-    def look(split: Split, start: int) -> tuple[int, NDArray[np.int64], NDArray[np.uint64]]:
+    def look(
+        split: Split, start: int, chosen: slice
+    ) -> tuple[int, NDArray[np.int64], NDArray[np.uint64], NDArray[np.float32]]:
         mapped = split.records(start, start + LOOKED_AT)
         records = joined([mapped], np.empty(len(mapped), layout.dtype))
         missing = np.array(
@@ -123,21 +127,31 @@ def clicks_and_warnings(
         if layout.grouped:
             records["group"] = 0
         words = records.view("<u4").reshape(len(records), -1)
-        return found, missing, words.astype(np.uint64) @ factors
+        numbers = layout.dense(records[chosen])
+        return found, missing, words.astype(np.uint64) @ factors, numbers
 
+    samples = []
     for code, name in enumerate(SPLITS):
+        step, at, numbers = -(-rows[code] // SAMPLE), 0, [np.empty((0, layout.n_dense), "<f4")]
         for file, count in shards_of(name, rows[code], layout):
             # One shard at a time, as what is mapped into memory counts as memory used.
             shard = Split.stored(name, layout, [(folder / file, count)], 0.0)
-            jobs = (partial(look, shard, start) for start in range(0, count, LOOKED_AT))
-            for found, missing, sums in in_order(iter(jobs), threads):
+            jobs = (
+                partial(look, shard, start, slice(-(at + start) % step, None, step))
+                for start in range(0, count, LOOKED_AT)
+            )
+            for found, missing, sums, sample in in_order(jobs, threads):
+                numbers.append(sample)
                 clicks[code] += found
                 unknown[code] += missing
                 watch.add_hashes(mixed(sums), np.full(len(sums), code, np.uint8))
+            at += count
+        samples.append(np.concatenate(numbers))
     unknown[:, [category.hashed for category in encoder.categorical]] = -1
     names = [category.name for category in encoder.categorical]
     drifts = drift_warnings(names, unknown, np.array(rows), clicks)
-    return clicks.tolist(), [*drifts, *watch.warnings()]
+    shifts = shift_warnings([column.name for column in encoder.dense], samples)
+    return clicks.tolist(), [*drifts, *shifts, *watch.warnings()]
 
 
 def codes_of_parts(parts: Sequence[Part], codes: Codes) -> Iterator[Codes]:
