@@ -96,8 +96,24 @@ def page(out: Path) -> str:
             "| weights | multiply-adds a row | one training | 1 row, 1024 rows, p50 (p99) |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *(line(row) for row in found["rows"]),
+            *verdict(found["rows"]),
         ]
     return "\n".join(lines) + "\n"
+
+
+def verdict(rows: list[dict[str, Any]]) -> list[str]:
+    """Where NASRecNet stands: first by more than chance, among the first, or behind by more."""
+    models = [row for row in rows if row.get("difference") or row is rows[0]]
+    place = next((i for i, row in enumerate(models) if row["family"] == "nasrec"), None)
+    if place is None:
+        return []
+    if place:
+        low = models[place]["difference"]["low"]
+        told = "behind by more than the interval" if low > 0 else "within the interval of the best"
+    else:
+        ahead = all(row["difference"]["low"] > 0 for row in models[1:])
+        told = "ahead of all by more than the interval" if ahead else "not ahead of all by as much"
+    return ["", f"NASRecNet is number {place + 1} of {len(models)}, {told}."]
 
 
 def line(row: dict[str, Any]) -> str:

@@ -155,9 +155,9 @@ def search(
 ) -> tuple[Any, str]:
     """Find, train and keep the best model for a click log.
 
-    Trains a supernet once, searches with its weights, trains the best architectures from scratch
-    beside hand-made models, and leaves a model folder. A stopped search goes on when the same
-    command is given again.
+    Trains a supernet once and searches with its weights (or trains each candidate for itself, where
+    the log is small), trains the best architectures from scratch beside hand-made models, and
+    leaves a model folder. A stopped search goes on when the same command is given again.
     """
     from nasrec.config import config_from_options
     from nasrec.pipeline import search as search_log
