@@ -34,6 +34,10 @@ def test_it_ranks_as_the_retraining_does_and_needs_no_supernet(tmp_path):
     again = json.loads((run.path / "retrain/nasrec-1-plain/result.json").read_text())["valid"]
     assert again["logloss"] == losses[0]
     assert "supernet" not in (run.path / "summary.txt").read_text().lower()
+    report = run.report.read_text()
+    assert "a training of each candidate for itself" in report
+    assert "shared weights" not in report
+    assert "a linear part reads all columns" in report
 
 
 def test_scores_do_not_depend_on_what_is_trained_beside(tmp_path):

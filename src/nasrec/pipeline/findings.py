@@ -217,7 +217,11 @@ def _criterion(sources: _Sources) -> dict[str, Any] | None:
         return None
     criterion = CRITERIA[sources.config.criterion]
     costs = dict.fromkeys(("madds", *sources.config.costs))
-    return {**asdict(criterion), "costs": {name: COSTS[name] for name in costs}}
+    return {
+        **asdict(criterion),
+        "costs": {name: COSTS[name] for name in costs},
+        "scored_by": sources.config.scored_by,
+    }
 
 
 def _search(sources: _Sources) -> list[dict[str, Any]] | None:

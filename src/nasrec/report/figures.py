@@ -117,6 +117,14 @@ def _staircase(
     return [(best[0][0], worst), *best, (max(x for x, _ in points), best[-1][1])]
 
 
+_SCORES = {
+    "supernet": "Scores are those of the shared weights, with the last FC fine-tuned: good for "
+    "comparing candidates, not for judging the final model.",
+    "training": "Scores are those of a training of each candidate for itself, by the first recipe. "
+    "The best of many on the same rows is worth a little less than its score.",
+}
+
+
 def search_over_time(found: Found) -> Figure | None:
     """Every evaluation and the best so far."""
     if found["criterion"] is None:
@@ -144,8 +152,7 @@ def search_over_time(found: Found) -> Figure | None:
                    "steps"),
             _retrained(scored, [e["evaluation"] for e in scored]),
         ],
-        "Scores are those of the shared weights, with the last FC fine-tuned: good for comparing "
-        "candidates, not for judging the final model." + measure.beyond(values, limits),
+        _SCORES[found["criterion"]["scored_by"]] + measure.beyond(values, limits),
         ("evaluation", f"new best {measure.title}", *measure.costs.values()),
         (
             [count(e["evaluation"]), loss(e["value"])]
