@@ -17,6 +17,7 @@ from nasrec.config import (
     SearchConfig,
     config_from_options,
     evolution_for,
+    in_passes,
     model_options,
 )
 from nasrec.data import SyntheticLog, prepare
@@ -115,6 +116,13 @@ def test_layer_norm_as_an_option_goes_before_the_recipes():
     for given in (True, False):
         recipes = config_from_options(layer_norm=given).recipes
         assert {recipe.layer_norm for recipe in recipes} == {given}
+
+
+@pytest.mark.parametrize(("passes", "schedule"), [(1, "cosine"), (3, "cosine"), (4, "plateau")])
+def test_a_plateau_of_few_passes_is_a_cosine(passes, schedule):
+    retrain = config_from_options(retrain_epochs=passes).retrain
+    assert (retrain.epochs, retrain.schedule) == (passes, schedule)
+    assert in_passes(TrainConfig(schedule="constant"), passes).schedule == "constant"
 
 
 def test_heads_divide_any_embedding_width():

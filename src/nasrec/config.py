@@ -46,6 +46,22 @@ Space = Annotated[SearchSpace, BeforeValidator(_space)]
 FROM_SCRATCH = TrainConfig(epochs=20, schedule="plateau", warmup_fraction=0.0, patience=2)
 
 
+#: With fewer passes than these a rate that waits for validation never falls.
+FEWEST_PASSES = 4
+
+
+def in_passes(config: TrainConfig, epochs: int) -> TrainConfig:
+    """The training in at most so many passes: by a cosine over them if a plateau cannot be met."""
+    if config.schedule != "plateau" or epochs >= FEWEST_PASSES:
+        return config.model_copy(update={"epochs": epochs})
+    few = {"schedule": "cosine", "warmup_fraction": 0.1, "evaluations_per_epoch": 2}
+    return config.model_copy(update={"epochs": epochs, **few})
+
+
+#: How the networks of a search and of a leaderboard are made, but for what a recipe says of it.
+MODEL = ModelOptions(layer_norm=False, first_order=True)
+
+
 def evolution_for(evaluations: int) -> EvolutionSettings:
     """The paper's evolution scaled to a number of evaluations.
 
@@ -144,7 +160,7 @@ class SearchConfig(Settings):
     Attributes:
         seed: decides the split, all initial weights, the order of rows, and what is sampled.
         space: what can be built; a name, the path of a YAML file, or a SearchSpace. `plus` is
-            ours: the paper's Small and a layer over all embeddings (docs/results.md).
+            ours: the paper's Small and a layer over all embeddings.
         model: how every model of the leaderboard is made, but for what a recipe says of it; full
             embedding tables, no cap.
         supernet_layer_norm: LayerNorm in the supernet (paper: on, it keeps training stable).
@@ -191,7 +207,7 @@ class SearchConfig(Settings):
 
     seed: int = Field(default=0, ge=0)
     space: Space = NASREC_PLUS
-    model: ModelOptions = ModelOptions(layer_norm=False, first_order=True)
+    model: ModelOptions = MODEL
     supernet_layer_norm: bool = True
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
     supernet_rows: int | None = Field(default=None, ge=1)
@@ -371,6 +387,8 @@ def config_from_options(
             changes |= {} if criterion is None else {"criterion": criterion}
         elif name == "evaluations":
             changes |= {"evaluations": value, "evolution": evolution_for(value)}
+        elif name == "retrain_epochs":
+            changes["retrain"] = in_passes(changes.get("retrain", config.retrain), value)
         elif field:
             part = changes.get(room, getattr(config, room))
             changes[room] = type(part)(**part.model_dump() | {field: value})
@@ -383,7 +401,6 @@ def config_from_options(
 _OPTIONS = {
     "epochs": "supernet.epochs",
     "batch_size": "supernet.batch_size",
-    "retrain_epochs": "retrain.epochs",
     "retrain_batch_size": "retrain.batch_size",
     "learning_rate": "retrain.learning_rate",
 }

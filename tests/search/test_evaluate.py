@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from nasrec.data import Split
 from nasrec.errors import ConfigError, DataError
 from nasrec.nn import SharedWeights
-from nasrec.nn.operators import LayerNorm
+from nasrec.nn.layers import LayerNorm
 from nasrec.search import ScoreConfig, Scorer
 from nasrec.space import Architecture
 from nasrec.train import SupernetConfig, auc, evaluate, log_loss, train_supernet

@@ -178,7 +178,7 @@ def test_unknown_studies_are_refused():
     done = CliRunner().invoke(app, ["study", "rankings"])
     assert done.exit_code == 2
     assert "rankings" in done.stderr
-    with pytest.raises(ConfigError, match="did you mean 'ranking'"):
+    with pytest.raises(ConfigError, match="did you mean ranking"):
         run_study("rankings", DataRequest("log.csv"), Path("out"), CONFIG)
 
 

@@ -11,6 +11,7 @@ from nasrec.cli import compare as _compare  # noqa: F401  its command joins the 
 from nasrec.cli import goals as _goals  # noqa: F401  its commands join too
 from nasrec.cli import models as _models  # noqa: F401  its command joins too
 from nasrec.cli import serving as _serving  # noqa: F401  so do its commands
+from nasrec.cli import single as _single  # noqa: F401  and its
 from nasrec.cli.data import data_app
 from nasrec.cli.spaces import arch_app, space_app
 from nasrec.cli.stages import app

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nasrec.config import SearchConfig
+from nasrec.config import FEWEST_PASSES, SearchConfig, in_passes
 from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
@@ -39,8 +39,6 @@ MOST = {"supernet_epochs": 8, "evaluations": 2048, "trained": 400, "top_k": 15}
 FEWEST_EVALUATIONS = 16
 PASSES = 8
 """Over the training rows until validation gets no better and a training ends, as a rule."""
-FEWEST_PASSES = 4
-"""Where time allows fewer, a schedule that waits for validation never gets to lower the rate."""
 TIMES_NARROWEST = 4
 """What a candidate with a training of its own may cost, in trainings of the narrowest network.
 Where not even `FEWEST_EVALUATIONS` of that cost are affordable there is a supernet."""
@@ -220,7 +218,10 @@ def sized(
         """A pass of every family of the leaderboard."""
         return families * m.pass_seconds(madds) + len(config.baselines) * m.baseline_seconds
 
-    retrain = _schedule(config.retrain, int(for_retraining / of_each(m.narrowest.madds)))
+    affordable_passes = int(for_retraining / of_each(m.narrowest.madds))
+    retrain = config.retrain
+    if retrain.schedule == "plateau" and affordable_passes < FEWEST_PASSES:
+        retrain = in_passes(retrain, min(retrain.epochs, max(1, affordable_passes)))
     passes = min(retrain.epochs, PASSES) if retrain.schedule == "plateau" else retrain.epochs
     # No network that could not be trained once within its part of the budget.
     share = (for_retraining / passes - len(config.baselines) * m.baseline_seconds) / families
@@ -262,14 +263,6 @@ def sized(
         **changes,
         **_evolution(config, max(evaluations, top_k)),
     )
-
-
-def _schedule(config: TrainConfig, affordable: int) -> TrainConfig:
-    """The training from scratch, or where only a few passes are affordable a cosine over those."""
-    if config.schedule != "plateau" or affordable >= FEWEST_PASSES:
-        return config
-    few = {"epochs": max(1, affordable), "schedule": "cosine", "warmup_fraction": 0.1}
-    return config.model_copy(update=few | {"evaluations_per_epoch": 2})
 
 
 def _evolution(config: SearchConfig, evaluations: int) -> dict[str, Any]:

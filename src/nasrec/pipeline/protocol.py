@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from nasrec.config import FROM_SCRATCH, RECIPES, Recipe
-from nasrec.errors import ConfigError
+from nasrec.config import FROM_SCRATCH, MODEL, RECIPES, Recipe
+from nasrec.errors import ConfigError, nearest
 from nasrec.nn import ModelOptions
 from nasrec.train import TrainConfig
 
@@ -46,7 +45,7 @@ PAPER = Protocol(
 #: the embeddings, which costs too much a step where ids are millions.
 LEADERBOARD = Protocol(
     "leaderboard",
-    ModelOptions(layer_norm=False, first_order=True),
+    MODEL,
     FROM_SCRATCH,
     (
         *RECIPES,
@@ -64,6 +63,5 @@ PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, LEADERBOARD)}
 def protocol_of(name: str) -> Protocol:
     """A protocol by name; ConfigError with the names there are."""
     if name not in PROTOCOLS:
-        near = get_close_matches(name, PROTOCOLS, n=1) or list(PROTOCOLS)
-        raise ConfigError(f"unknown protocol {name!r}", mend=f"did you mean {' or '.join(near)}?")
+        raise ConfigError(f"unknown protocol {name!r}", mend=nearest(name, PROTOCOLS))
     return PROTOCOLS[name]

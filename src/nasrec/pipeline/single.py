@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nasrec.config import FROM_SCRATCH
+from nasrec.config import FROM_SCRATCH, in_passes
 from nasrec.data import PreparedData, prepare
 from nasrec.errors import ConfigError, RunError, SpaceError
 from nasrec.nn import build_baseline
@@ -114,7 +114,8 @@ def train_from_log(
     if Path(out).exists():  # before any long work
         raise RunError("the folder exists already", where=str(out), mend="give another --out")
     given = {name: value for name, value in (training or {}).items() if value is not None}
-    config = TrainConfig(**FROM_SCRATCH.model_dump() | given)
+    config = in_passes(FROM_SCRATCH, given.pop("epochs", FROM_SCRATCH.epochs))
+    config = TrainConfig(**config.model_dump() | given)
     chosen: Architecture | str
     if arch is not None:
         chosen = load_architecture(arch)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from pydantic import Field, model_validator
 
 from nasrec.search.method import SearchMethod, register
-from nasrec.space import Architecture, SearchSpace
+from nasrec.space import Architecture
 from nasrec.train.config import Settings
 
 
@@ -55,16 +55,7 @@ class Evolution(SearchMethod):
     name = "evolution"
     settings_class = EvolutionSettings
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: Settings | None = None,
-        *,
-        seed: int = 0,
-        allowed: Callable[[Architecture], bool] | None = None,
-        start: Architecture | None = None,
-    ) -> None:
-        super().__init__(space, settings, seed=seed, allowed=allowed, start=start)
+    def _begin(self) -> None:
         self.population: deque[tuple[float, Architecture]] = deque()
         self._asked = self._told = 0
         self._born: list[tuple[float, Architecture]] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nasrec.errors import DivergenceError
 from nasrec.nn import NASRecNet
-from nasrec.nn.operators import LayerNorm
+from nasrec.nn.layers import LayerNorm
 from nasrec.train.loop import name_of, weighted_loss
 from nasrec.train.metrics import to_device
 from nasrec.train.optim import SCHEDULES, Adagrad, clip_grad_norm

@@ -9,7 +9,7 @@ scratch: the score is whatever the search is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -19,7 +19,6 @@ from pydantic import Field
 from nasrec.search.evolution import Evolution, EvolutionSettings
 from nasrec.search.method import register
 from nasrec.space import Architecture, SearchSpace
-from nasrec.train.config import Settings
 
 Floats = NDArray[np.float64]
 
@@ -90,16 +89,8 @@ class Guided(Evolution):
     name = "guided"
     settings_class = GuidedSettings
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: Settings | None = None,
-        *,
-        seed: int = 0,
-        allowed: Callable[[Architecture], bool] | None = None,
-        start: Architecture | None = None,
-    ) -> None:
-        super().__init__(space, settings, seed=seed, allowed=allowed, start=start)
+    def _begin(self) -> None:
+        super()._begin()
         self._features: list[Floats] = []
         self._losses: list[float] = []
         self._ranker: Ranker | None = None

@@ -53,6 +53,10 @@ class SearchMethod(ABC):
         self.rng = np.random.default_rng(seed)
         self.seen: set[str] = set()
         self.stopped: str | None = None
+        self._begin()
+
+    def _begin(self) -> None:  # noqa: B027  most methods have something, none has to
+        """What a method remembers, before it is first asked; SpaceError for a space it cannot."""
 
     def learn(  # noqa: B027 - most methods have nothing to learn before they ask
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nasrec.search.method import SearchMethod, register
 from nasrec.search.pareto import crowding, fronts
-from nasrec.space import Architecture, SearchSpace
+from nasrec.space import Architecture
 from nasrec.train.config import Settings
 
 _Member = tuple[tuple[float, ...], Architecture]
@@ -44,16 +44,7 @@ class NSGA2(SearchMethod):
     name = "nsga2"
     settings_class = NSGA2Settings
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: Settings | None = None,
-        *,
-        seed: int = 0,
-        allowed: Callable[[Architecture], bool] | None = None,
-        start: Architecture | None = None,
-    ) -> None:
-        super().__init__(space, settings, seed=seed, allowed=allowed, start=start)
+    def _begin(self) -> None:
         self.population: list[_Member] = []
         self._born: list[_Member] = []
         self._fitness: list[tuple[int, float]] = []

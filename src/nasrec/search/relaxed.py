@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from pydantic import Field
 
 from nasrec.search.method import SearchMethod, register
-from nasrec.space import Architecture, SearchSpace
+from nasrec.space import Architecture
 from nasrec.space.choices import Choices, require_one_operator
-from nasrec.train.config import Settings
 from nasrec.train.relax import RelaxConfig, learn_choices
 
 if TYPE_CHECKING:
@@ -48,18 +47,9 @@ class Relaxed(SearchMethod):
     settings_class = RelaxConfig
     block_by_block: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: Settings | None = None,
-        *,
-        seed: int = 0,
-        allowed: Callable[[Architecture], bool] | None = None,
-        start: Architecture | None = None,
-    ) -> None:
-        require_one_operator(space, self.name)
-        super().__init__(space, settings, seed=seed, allowed=allowed, start=start)
-        self.choices = Choices.uniform(space)
+    def _begin(self) -> None:
+        require_one_operator(self.space, self.name)
+        self.choices = Choices.uniform(self.space)
         self._flatter = 0
 
     @property

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 from nasrec.pipeline.data import DataRequest, data_stage, describe_data
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.progress import Reporter
@@ -57,9 +56,7 @@ def run_study(
         NasrecError: an unknown study, bad data, settings, or a folder of other settings.
     """
     if name not in STUDIES:
-        near = get_close_matches(name, STUDIES, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STUDIES)}"
-        raise ConfigError(f"there is no study {name!r}", mend=mend)
+        raise ConfigError(f"there is no study {name!r}", mend=nearest(name, STUDIES))
     tell, run = reporter or Reporter(), RunFolder(Path(out))
     # What scores depend on stands in their journals: the ground truth serves any of them.
     truth = config.model_dump(mode="json", exclude={"scoring", "scopes"})

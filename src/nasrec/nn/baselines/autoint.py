@@ -9,7 +9,7 @@ from nasrec.nn.baselines.layers import Baseline, Fields, Perceptron, weighted_su
 from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
-from nasrec.nn.operators import Linear
+from nasrec.nn.layers import Linear
 from nasrec.nn.parameters import Axis, Maker, fresh
 
 #: Width of a head, as in the paper.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nasrec.nn.baselines.dcn import DCN, Cross
-from nasrec.nn.operators import Linear
+from nasrec.nn.layers import Linear
 from nasrec.nn.parameters import Axis, Maker
 
 

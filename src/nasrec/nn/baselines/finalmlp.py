@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nasrec.nn.baselines.layers import Baseline, Fields, Perceptron
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
-from nasrec.nn.operators import Linear
+from nasrec.nn.layers import Linear
 from nasrec.nn.parameters import Axis, Maker, constant, fresh, xavier_uniform
 
 #: Most heads of the fusion; there are as many as divide both streams' width.

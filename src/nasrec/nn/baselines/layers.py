@@ -14,7 +14,7 @@ from nasrec.nn.batch_norm import BatchNorm
 from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.inputs import Inputs, ModelOptions
-from nasrec.nn.operators import Linear
+from nasrec.nn.layers import Linear
 from nasrec.nn.parameters import Axis, Maker, normal, xavier_uniform
 
 

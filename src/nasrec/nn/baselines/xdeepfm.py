@@ -12,7 +12,7 @@ from nasrec.nn.baselines.layers import Baseline, Fields, Perceptron, weighted_su
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.first_order import FirstOrder
 from nasrec.nn.inputs import Inputs, ModelOptions
-from nasrec.nn.operators import Linear
+from nasrec.nn.layers import Linear
 from nasrec.nn.parameters import Axis, Maker, fresh
 
 
