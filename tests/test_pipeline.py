@@ -31,7 +31,7 @@ from nasrec.nn import (
     live_madds,
 )
 from nasrec.pipeline import Reporter, RunFolder
-from nasrec.pipeline.budget import PASSES, Measured, Pass, measure, sized
+from nasrec.pipeline.budget import PASSES, Measured, Pass, SupernetSpeed, measure, sized
 from nasrec.pipeline.candidates import method_of, too_little_known
 from nasrec.pipeline.costs import Costs
 from nasrec.pipeline.data import DataRequest, inputs_of
@@ -137,11 +137,10 @@ def test_a_budget_and_sizes_together_are_refused():
 
 #: Of a log of 100,000 rows on a laptop: a pass of the narrowest network takes a second.
 SPEEDS = Measured(
-    supernet_rows=2000,
-    candidate_seconds=0.5,
     narrowest=Pass(2_000, 1.0),
     sampled=Pass(500_000, 20.0),
     baseline_seconds=2.0,
+    supernet=SupernetSpeed(rows=2000, candidate_seconds=0.5),
 )
 
 
@@ -166,8 +165,8 @@ def test_the_sizes_fit_the_budget(minutes, score_by):
     if score_by == "training":
         seconds += c.planned_evaluations * one
     else:
-        seconds += (c.supernet_rows or 100_000 * c.supernet.epochs) / SPEEDS.supernet_rows
-        seconds += c.planned_evaluations * SPEEDS.candidate_seconds
+        seconds += (c.supernet_rows or 100_000 * c.supernet.epochs) / SPEEDS.supernet.rows
+        seconds += c.planned_evaluations * SPEEDS.supernet.candidate_seconds
     assert seconds <= 60 * minutes
 
 

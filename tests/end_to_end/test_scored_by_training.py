@@ -13,6 +13,7 @@ from nasrec.data import prepare
 from nasrec.pipeline import Reporter, findings
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.scratch import ScratchScorer
+from nasrec.pipeline.workers import Workers
 from tests.end_to_end.tiny import LOG, SETTINGS
 
 QUIET = Reporter(quiet=True)
@@ -45,8 +46,10 @@ def test_scores_do_not_depend_on_what_is_trained_beside(tmp_path):
     rng = np.random.default_rng(0)
     architectures = [CONFIG.space.sample(rng) for _ in range(3)]
     before = torch.get_num_threads()
-    alone = [ScratchScorer(data.path, CONFIG)(a) for a in architectures]
-    beside = ScratchScorer(data.path, CONFIG, jobs=2).score_many(architectures)
+    alone = [ScratchScorer(data.path, CONFIG, Workers(1))(a) for a in architectures]
+    with Workers(2) as workers:
+        scorer = ScratchScorer(data.path, CONFIG, workers)
+        beside = scorer.score_many(architectures[:2]) + scorer.score_many(architectures[2:])
     assert repr(beside) == repr(alone)  # NaN where there are no groups
     assert len({score.logloss for score in alone}) == 3
     assert torch.get_num_threads() == before
@@ -57,5 +60,6 @@ def test_a_training_that_diverges_is_the_worst(tmp_path):
     wild = CONFIG.replaced(
         retrain=CONFIG.retrain.model_copy(update={"learning_rate": 1e30, "clip_norm": None})
     )
-    score = ScratchScorer(data.path, wild)(CONFIG.space.sample(np.random.default_rng(0)))
+    architecture = CONFIG.space.sample(np.random.default_rng(0))
+    score = ScratchScorer(data.path, wild, Workers(1))(architecture)
     assert score.logloss == np.inf

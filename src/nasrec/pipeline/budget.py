@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,22 +59,33 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class SupernetSpeed:
+    """Speeds of a supernet.
+
+    Attributes:
+        rows: trained on, a second.
+        candidate_seconds: to score one candidate with it.
+    """
+
+    rows: float
+    candidate_seconds: float
+
+
+@dataclass(frozen=True)
 class Measured:
     """Speeds of this machine on these data.
 
     Attributes:
-        supernet_rows: rows a second of a supernet's training.
-        candidate_seconds: to score one candidate with it.
         narrowest: a pass of the narrowest architecture.
         sampled: of one of the space's usual size.
         baseline_seconds: of a pass of a hand-made model, the mean over those compared.
+        supernet: its speeds, where there is one.
     """
 
-    supernet_rows: float
-    candidate_seconds: float
     narrowest: Pass
     sampled: Pass
     baseline_seconds: float
+    supernet: SupernetSpeed | None = None
 
     def pass_seconds(self, madds: float) -> float:
         """What a pass of a NASRecNet of so many multiply-adds takes, about."""
@@ -112,30 +123,8 @@ def seconds_a_step(
 
 
 def measure(config: SearchConfig, data: PreparedData) -> Measured:
-    """Time some steps of each kind, a few seconds in all."""
+    """Time some steps of trainings from scratch, a few seconds in all."""
     inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
-    shared = SharedWeights(config.space, inputs, config.supernet_options, seed=config.seed)
-    sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
-    batch = min(config.supernet.batch_size, len(data.train))
-
-    supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
-
-    def supernet_step(network_for: Callable[[int], nn.Module]) -> float:
-        return seconds_a_step(network_for, data.train, supernet, optimizer)
-
-    sampled = supernet_step(lambda i: shared.subnet(sampler.sample(i, rng)))
-    # A warm-up of one fifth trains the full supernet in a tenth of all steps.
-    full = supernet_step(lambda _: shared.subnet(config.space.maximal(rng)))
-    share = supernet.path_warmup_fraction / 2
-    step = (1 - share) * sampled + share * full
-
-    scorer = Scorer(shared, data.train, data.valid, config.scoring, config.seed)
-    candidates = [config.space.sample(rng) for _ in range(3)]
-    scorer(candidates[0])
-    began = time.perf_counter()
-    for candidate in candidates[1:]:
-        scorer(candidate)
-    candidate_seconds = (time.perf_counter() - began) / 2
 
     def of(model: nn.Module) -> float:
         return epoch_seconds(model, config.retrain, data)
@@ -147,12 +136,36 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
 
     models = [build_baseline(name, inputs, config.model) for name in config.baselines]
     return Measured(
-        batch / step,
-        candidate_seconds,
         nasrec(config.space.narrowest()[0]),
         nasrec(config.space.sample(rng)),
         float(np.mean([of(model) for model in models])) if models else 0.0,
     )
+
+
+def measure_supernet(config: SearchConfig, data: PreparedData) -> SupernetSpeed:
+    """Time some steps of a supernet and some scores by it."""
+    inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
+    shared = SharedWeights(config.space, inputs, config.supernet_options, seed=config.seed)
+    sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
+    supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
+
+    def seconds(network_for: Callable[[int], nn.Module]) -> float:
+        return seconds_a_step(network_for, data.train, supernet, optimizer)
+
+    sampled = seconds(lambda i: shared.subnet(sampler.sample(i, rng)))
+    # A warm-up of one fifth trains the full supernet in a tenth of all steps.
+    full = seconds(lambda _: shared.subnet(config.space.maximal(rng)))
+    share = supernet.path_warmup_fraction / 2
+    step = (1 - share) * sampled + share * full
+
+    scorer = Scorer(shared, data.train, data.valid, config.scoring, config.seed)
+    candidates = [config.space.sample(rng) for _ in range(3)]
+    scorer(candidates[0])
+    began = time.perf_counter()
+    for candidate in candidates[1:]:
+        scorer(candidate)
+    candidate_seconds = (time.perf_counter() - began) / 2
+    return SupernetSpeed(min(supernet.batch_size, len(data.train)) / step, candidate_seconds)
 
 
 def epoch_seconds(
@@ -181,10 +194,13 @@ def fit_to_budget(
     if not minutes > 0:
         raise ConfigError(f"the budget is {minutes} minutes", mend="give a positive number")
     tell.say("Measuring this machine, to fit the search into the budget")
-    began = time.perf_counter()
+    began, jobs = time.perf_counter(), torch.get_num_threads()
     measured = measure(config, data)
+    config = config.replaced(score_by=affordable_scores(config, measured, 60 * minutes, jobs))
+    if config.score_by == "supernet":
+        measured = replace(measured, supernet=measure_supernet(config, data))
     seconds = max(1.0, 60 * minutes - (time.perf_counter() - began))
-    resolved = sized(config, measured, len(data.train), seconds, torch.get_num_threads())
+    resolved = sized(config, measured, len(data.train), seconds, jobs)
     how = (
         "each candidate trained for itself"
         if resolved.scored_by == "training"
@@ -198,6 +214,45 @@ def fit_to_budget(
     return resolved, asdict(measured)
 
 
+def affordable_scores(
+    config: SearchConfig, measured: Measured, seconds: float, jobs: int = 1
+) -> Literal["supernet", "training"]:
+    """What scores candidates in so many seconds: trainings of their own if enough fit."""
+    enough = TIMES_NARROWEST * FEWEST_EVALUATIONS
+    affordable = _narrowest_trainings(config, measured, seconds, jobs)
+    return config.score_by or ("training" if affordable >= enough else "supernet")
+
+
+def _families(config: SearchConfig) -> int:
+    """Searched, and random ones of the same space beside it."""
+    return 1 + max(1, config.from_scratch_random) * bool(config.from_scratch_random)
+
+
+def _passes_seconds(config: SearchConfig, measured: Measured, madds: float) -> float:
+    """A pass of every family of the leaderboard."""
+    own = _families(config) * measured.pass_seconds(madds)
+    return own + len(config.baselines) * measured.baseline_seconds
+
+
+def _retrain(config: SearchConfig, measured: Measured, seconds: float) -> tuple[TrainConfig, int]:
+    """The training from scratch that fits, and the passes it takes as a rule."""
+    retrain, narrowest = config.retrain, measured.narrowest.madds
+    affordable = int(SHARES["retrain"] * seconds / _passes_seconds(config, measured, narrowest))
+    plateau = retrain.schedule == "plateau"
+    if plateau and affordable < FEWEST_PASSES:
+        retrain = in_passes(retrain, min(retrain.epochs, max(1, affordable)))
+    return retrain, min(retrain.epochs, PASSES) if plateau else retrain.epochs
+
+
+def _narrowest_trainings(
+    config: SearchConfig, measured: Measured, seconds: float, jobs: int
+) -> float:
+    """How often the narrowest network could be trained in the time for supernet and search."""
+    searching = (SHARES["supernet"] + SHARES["search"]) * seconds
+    _, passes = _retrain(config, measured, seconds)
+    return jobs * searching / (passes * measured.narrowest.seconds)
+
+
 def sized(
     config: SearchConfig, measured: Measured, train_rows: int, seconds: float, jobs: int = 1
 ) -> SearchConfig:
@@ -205,40 +260,26 @@ def sized(
 
     Args:
         config: the settings.
-        measured: the speeds.
+        measured: the speeds, with the supernet's if that is what scores.
         train_rows: number of training rows.
         seconds: to be filled.
         jobs: trainings side by side where candidates have one each.
     """
-    m, drawn = measured, config.from_scratch_random
-    for_retraining = SHARES["retrain"] * seconds
-    families = 1 + max(1, drawn) * bool(drawn)
-
-    def of_each(madds: float) -> float:
-        """A pass of every family of the leaderboard."""
-        return families * m.pass_seconds(madds) + len(config.baselines) * m.baseline_seconds
-
-    affordable_passes = int(for_retraining / of_each(m.narrowest.madds))
-    retrain = config.retrain
-    if retrain.schedule == "plateau" and affordable_passes < FEWEST_PASSES:
-        retrain = in_passes(retrain, min(retrain.epochs, max(1, affordable_passes)))
-    passes = min(retrain.epochs, PASSES) if retrain.schedule == "plateau" else retrain.epochs
+    m, for_retraining = measured, SHARES["retrain"] * seconds
+    retrain, passes = _retrain(config, m, seconds)
     # No network that could not be trained once within its part of the budget.
-    share = (for_retraining / passes - len(config.baselines) * m.baseline_seconds) / families
-    most = m.madds_in(share)
+    share = for_retraining / passes - len(config.baselines) * m.baseline_seconds
+    most = m.madds_in(share / _families(config))
 
-    searching = (SHARES["supernet"] + SHARES["search"]) * seconds
-    affordable = jobs * searching / (passes * m.narrowest.seconds)
-    score_by = config.score_by or (
-        "training" if affordable >= TIMES_NARROWEST * FEWEST_EVALUATIONS else "supernet"
-    )
+    score_by = affordable_scores(config, m, seconds, jobs)
     if score_by == "training":
+        affordable = _narrowest_trainings(config, m, seconds, jobs)
         evaluations = int(min(MOST["trained"], affordable / TIMES_NARROWEST))
         evaluations = max(FEWEST_EVALUATIONS, evaluations)
-        most = min(most, m.madds_in(jobs * searching / (passes * evaluations)))
+        most = min(most, m.madds_in(m.narrowest.seconds * affordable / evaluations))
     max_madds = config.max_madds or most
 
-    a_training = passes * of_each(min(max_madds, m.sampled.madds))
+    a_training = passes * _passes_seconds(config, m, min(max_madds, m.sampled.madds))
     # Recipes go before ranks: they change more. Without time for one more there is no second.
     trainings = max(1, int(for_retraining / a_training))
     recipes = config.recipes[:trainings]
@@ -246,11 +287,12 @@ def sized(
     left = max(seconds - (top_k + len(recipes) - 1) * a_training, 0.2 * seconds)
     changes: dict[str, Any] = {}
     if score_by == "supernet":
+        assert m.supernet is not None
         search = SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
-        evaluations = int(left * search / m.candidate_seconds)
+        evaluations = int(left * search / m.supernet.candidate_seconds)
         evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
-        for_supernet = max(left - evaluations * m.candidate_seconds, 0.1 * seconds)
-        rows = int(for_supernet * m.supernet_rows)
+        for_supernet = max(left - evaluations * m.supernet.candidate_seconds, 0.1 * seconds)
+        rows = int(for_supernet * m.supernet.rows)
         epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
         changes["supernet"] = config.supernet.model_copy(update={"epochs": epochs})
         changes["supernet_rows"] = max(1, rows) if rows < train_rows else None

@@ -21,6 +21,7 @@ from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.scratch import ScratchScorer
+from nasrec.pipeline.workers import Workers
 from nasrec.search import (
     METHODS,
     EvolutionSettings,
@@ -120,17 +121,18 @@ def search_stage(
             batch = config.relaxation.batch_size
             with tell.bar("Learning choices", "rows of weights", batch) as learning:
                 method.learn(weights(), data.train, learning)
-        scorer = (
-            Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
-            if by_supernet
-            else ScratchScorer(data.path, config, torch.get_num_threads())
-        )
         criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
         with (
+            Workers(torch.get_num_threads()) as workers,
             Journal(run.search / "journal.jsonl", header) as journal,
             tell.bar("Scoring candidates", "candidates") as progress,
             tell.log("search", run.search, lines=False) as log,
         ):
+            scorer = (
+                Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
+                if by_supernet
+                else ScratchScorer(data.path, config, workers)
+            )
             replayed = len(journal.candidates)
             best = math.inf
 

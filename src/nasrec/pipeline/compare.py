@@ -21,7 +21,7 @@ from nasrec.files import finite, write_json, write_text
 from nasrec.nn import BASELINES
 from nasrec.nn.inputs import SIZES
 from nasrec.pipeline.boosting import LIGHTGBM, require_lightgbm, settings_of
-from nasrec.pipeline.budget import epoch_seconds, measure
+from nasrec.pipeline.budget import epoch_seconds, measure, measure_supernet
 from nasrec.pipeline.contest import Outcome, Setup, known_models, repeat, spec_of, title_of, tune
 from nasrec.pipeline.data import DataRequest, Source, data_stage, inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
@@ -222,9 +222,10 @@ def _tell_time(
             if config.scored_by == "training":
                 seconds += config.planned_evaluations * one * config.retrain.epochs
             else:
+                supernet = measure_supernet(config, data)
                 rows = config.supernet_rows or len(data.train) * config.supernet.epochs
-                seconds += rows / speeds.supernet_rows
-                seconds += config.planned_evaluations * speeds.candidate_seconds
+                seconds += rows / supernet.rows
+                seconds += config.planned_evaluations * supernet.candidate_seconds
             passes = [one] * len(config.recipes)
         else:
             spec = spec_of(name, config, inputs)

@@ -12,7 +12,7 @@ from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError
 from nasrec.nn import NASRecNet
 from nasrec.pipeline.data import inputs_of
-from nasrec.pipeline.workers import in_processes
+from nasrec.pipeline.workers import Workers
 from nasrec.search import Score
 from nasrec.space import Architecture
 from nasrec.train import fit
@@ -28,12 +28,12 @@ class ScratchScorer:
     Attributes:
         data: the prepared folder.
         config: of the search.
-        jobs: trainings side by side, one thread each.
+        workers: train side by side, one thread each.
     """
 
     data: Path
     config: SearchConfig
-    jobs: int = 1
+    workers: Workers
 
     def score(self, architecture: Architecture) -> Score:
         """Train it and measure the best evaluation's weights on the validation rows."""
@@ -44,7 +44,7 @@ class ScratchScorer:
     def score_many(self, architectures: Sequence[Architecture]) -> list[Score]:
         """The score of each."""
         tasks = [(trained_score, (self.data, self.config, a)) for a in architectures]
-        scores = dict(in_processes(tasks, self.jobs))
+        scores = dict(self.workers.each(tasks))
         return [scores[i] for i in range(len(architectures))]
 
 

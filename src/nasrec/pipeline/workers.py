@@ -16,35 +16,59 @@ Task = tuple[Callable[..., T], tuple[Any, ...]]
 _ORPHAN_SECONDS = 0.3
 
 
-def in_processes(tasks: Sequence[Task[T]], jobs: int) -> Iterator[tuple[int, T]]:
-    """Compute tasks side by side; gives the number and the result of each as it is ready.
+class Workers:
+    """Processes that compute tasks side by side, started with the first ones and kept.
 
     Small networks gain little from a second thread and much from a second training beside them.
     A worker ends within a second of its parent, even of one that was killed, so that nobody goes
-    on writing into a folder that a new process has taken over. The first error ends all.
+    on writing into a folder that a new process has taken over. A context manager: at its end, or
+    at a task's error, all end.
 
     Args:
-        tasks: a function that a new process can import, and its arguments.
-        jobs: how many at a time; with one they are computed here.
+        jobs: how many; with one, tasks are computed here.
     """
-    if jobs <= 1 or len(tasks) <= 1:
-        with _one_thread():
-            for i, (function, arguments) in enumerate(tasks):
-                yield i, function(*arguments)
-        return
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(os.getpid(),))
-    try:
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def each(self, tasks: Sequence[Task[T]]) -> Iterator[tuple[int, T]]:
+        """The number and the result of each task as it is ready. The first error ends all.
+
+        Args:
+            tasks: a function that a new process can import, and its arguments.
+        """
+        if self.jobs <= 1 or len(tasks) <= 1:
+            with _one_thread():
+                for i, (function, arguments) in enumerate(tasks):
+                    yield i, function(*arguments)
+            return
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # torch's threads survive no fork
+            given = (os.getpid(),)
+            self._pool = ProcessPoolExecutor(self.jobs, context, initializer=_begin, initargs=given)
         futures: dict[Future[T], int] = {
-            pool.submit(function, *arguments): i for i, (function, arguments) in enumerate(tasks)
+            self._pool.submit(function, *arguments): i
+            for i, (function, arguments) in enumerate(tasks)
         }
         for future in as_completed(futures):
             yield futures[future], future.result()
-    finally:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            processes = list((self._pool._processes or {}).values())
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+
+
+def in_processes(tasks: Sequence[Task[T]], jobs: int) -> Iterator[tuple[int, T]]:
+    """Tasks side by side by workers of their own; see `Workers.each`."""
+    with Workers(jobs) as workers:
+        yield from workers.each(tasks)
 
 
 @contextmanager
