@@ -51,5 +51,5 @@ class DivergenceError(NasrecError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """How to mend a name that is unknown: by the nearest known ones, or any where none is near."""
     names = list(known)
-    near = get_close_matches(name, names, n=3, cutoff=0.4)
+    near = [repr(other) for other in get_close_matches(name, names, n=3, cutoff=0.4)]
     return f"did you mean {', '.join(near)}?" if near else f"choose from: {', '.join(names)}"

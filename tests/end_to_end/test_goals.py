@@ -260,8 +260,8 @@ def test_a_tight_limit_is_searched_from_within(tmp_path):
 
 def test_wrong_goals_name_the_nearest():
     for settings, match in (
-        ({"criterion": "aucc"}, "did you mean auc"),
-        ({"costs": ["mads"]}, "did you mean madds"),
+        ({"criterion": "aucc"}, "did you mean 'auc'"),
+        ({"costs": ["mads"]}, "did you mean 'madds'"),
         ({"costs": ["auc"]}, "no cost"),
         ({"costs": ["madds"], "method": "evolution"}, "nsga2"),
         ({"retrain": {"criterion": "auc"}}, "set criterion instead"),

@@ -49,7 +49,7 @@ def test_overfits_a_tiny_set(name):
 
 
 def test_unknown_model_names_the_nearest():
-    with pytest.raises(ConfigError, match="did you mean dlrm"):
+    with pytest.raises(ConfigError, match="did you mean 'dlrm'"):
         build_baseline("dlmr", INPUTS)
 
 

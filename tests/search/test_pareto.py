@@ -160,7 +160,7 @@ def test_objectives_by_name() -> None:
     assert parse_objectives("logloss, madds") == ("logloss", ("madds",))
     assert parse_objectives("latency,bytes") == (None, ("latency", "bytes"))
     for text, match in (
-        ("logloss,mads", "did you mean madds"),
+        ("logloss,mads", "did you mean 'madds'"),
         ("logloss,auc,madds", "both criteria"),
         ("madds,madds", "twice"),
     ):

@@ -178,7 +178,7 @@ def test_unknown_studies_are_refused():
     done = CliRunner().invoke(app, ["study", "rankings"])
     assert done.exit_code == 2
     assert "rankings" in done.stderr
-    with pytest.raises(ConfigError, match="did you mean ranking"):
+    with pytest.raises(ConfigError, match="did you mean 'ranking'"):
         run_study("rankings", DataRequest("log.csv"), Path("out"), CONFIG)
 
 
@@ -231,7 +231,7 @@ def test_the_other_studies_share_the_ground_truth(log, finished, monkeypatch):
     assert trained
     again, _ = run_study("methods", log, finished, CONFIG, QUIET, **options)
     assert again == found
-    for names, match in ((["evolutoin"], "did you mean evolution"), (["nsga2"], "of one goal")):
+    for names, match in ((["evolutoin"], "did you mean 'evolution'"), (["nsga2"], "of one goal")):
         with pytest.raises(ConfigError, match=match):
             run_study("methods", log, finished, CONFIG, QUIET, **{**options, "names": names})
     for name in ("cdf", "cost", "searched", "methods"):

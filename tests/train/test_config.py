@@ -15,7 +15,7 @@ from nasrec.train import Settings, SupernetConfig, TrainConfig
         ({"learning_rate": float("nan")}, ["learning_rate", "finite"]),
         ({"optimizer": "sgd"}, ["optimizer = 'sgd'", "'adagrad' or 'adam'"]),
         ({"learning_rte": 1.0}, ["'learning_rte'", "did you mean 'learning_rate'"]),
-        ({"zzz": 1.0}, ["'zzz'", "known: epochs, batch_size"]),
+        ({"zzz": 1.0}, ["'zzz'", "choose from: epochs, batch_size"]),
         ({"warmup_fraction": 1.0}, ["warmup_fraction = 1.0", "less than 1"]),
     ],
 )

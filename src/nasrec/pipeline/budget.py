@@ -149,12 +149,13 @@ def measure_supernet(config: SearchConfig, data: PreparedData) -> SupernetSpeed:
     sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
     supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
 
-    def seconds(network_for: Callable[[int], nn.Module]) -> float:
-        return seconds_a_step(network_for, data.train, supernet, optimizer)
+    def seconds(network_for: Callable[[int], nn.Module], steps: int = _STEPS) -> float:
+        return seconds_a_step(network_for, data.train, supernet, optimizer, steps)
 
     sampled = seconds(lambda i: shared.subnet(sampler.sample(i, rng)))
-    # A warm-up of one fifth trains the full supernet in a tenth of all steps.
-    full = seconds(lambda _: shared.subnet(config.space.maximal(rng)))
+    # A warm-up of one fifth trains the full supernet in a tenth of all steps. One such step takes
+    # seconds, so that more would take a good part of a small budget.
+    full = seconds(lambda _: shared.subnet(config.space.maximal(rng)), steps=2)
     share = supernet.path_warmup_fraction / 2
     step = (1 - share) * sampled + share * full
 

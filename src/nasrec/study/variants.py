@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 from nasrec.train import SUPERNET_RECIPES, SupernetConfig
 
 PAPER = SUPERNET_RECIPES["paper"]
@@ -54,12 +53,8 @@ def variants_named(names: str) -> dict[str, SupernetConfig]:
         name, _, epochs = part.strip().partition(":")
         if name not in SUPERNETS and name not in GROUPS:
             known = [*GROUPS, *SUPERNETS]
-            near = get_close_matches(name, known, n=1)
-            mend = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(
-                f"there is no variant {name!r}",
-                where="--variants",
-                mend=f"{mend}known: {', '.join(known)}",
+                f"there is no variant {name!r}", where="--variants", mend=nearest(name, known)
             )
         if epochs and not (epochs.isdecimal() and int(epochs)):
             raise ConfigError(

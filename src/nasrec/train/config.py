@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nasrec.errors import ConfigError
+from nasrec.errors import ConfigError, nearest
 from nasrec.train.criteria import CriterionName
 
 
@@ -16,8 +15,7 @@ def config_error(error: ValidationError, known: type[BaseModel]) -> ConfigError:
     fault = error.errors()[0]
     name = ".".join(str(part) for part in fault["loc"]) or known.__name__
     if fault["type"] == "extra_forbidden":
-        near = get_close_matches(name, known.model_fields, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known.model_fields)
+        mend = nearest(name, known.model_fields)
         return ConfigError(f"there is no setting {name!r}", where=known.__name__, mend=mend)
     message = fault["msg"].removeprefix("Value error, ")
     return ConfigError(
