@@ -14,7 +14,7 @@ ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "space": {"errors", "files"},
-    "data": {"errors", "files"},
+    "data": {"errors", "files", "native"},
     "report": {"errors", "files", "space"},
     "native": {"errors", "files"},
     "nn": {"errors", "files", "space", "native"},

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasrec.data import gather
+from nasrec.data.gather import Places, Shards
 from nasrec.data.layout import Batch, Layout, Records, joined
 from nasrec.data.shuffle import BLOCK, BUFFER, BlockShuffle
 from nasrec.errors import ConfigError, DataError
 
-PORTION = 1 << 13
+PORTION = 1 << 12
 """Rows that are made tensors at a time, if batches are smaller; they lie in a cache of 2 MB."""
 
 
@@ -114,17 +116,26 @@ class Split:
 
     def rows(self, start: int, stop: int) -> Batch:
         """Rows `start` to `stop` (excluded, cut at the end) in the order of the file."""
-        records = self.records(start, stop)
-        return self.layout.batch(joined([records], np.empty_like(records)))
+        return self._batch(_Ordered(self), [(start, max(start, min(stop, len(self))))])
 
     def take(self, indices: NDArray[np.integer[Any]]) -> Batch:
         """The rows with these numbers, in this order, repeats allowed."""
+        indices = np.asarray(indices)
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
+            raise IndexError(f"rows {indices.min()} to {indices.max()} of {len(self)}")
+        if gather.usable():
+            batch, order = gather.room(self.layout, len(indices)), indices.astype(np.int64)
+            places = Places(self._memory, len(order), order=order, far=True)
+            gather.fill(self.layout, places, batch, 0)
+            return batch
         numbers, places = np.unique(indices, return_inverse=True)
-        if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < len(self):
-            raise IndexError(f"rows {numbers[0]} to {numbers[-1]} of {len(self)}")
         room = np.empty(len(numbers), dtype=self.layout.dtype)
         self.gather(numbers, 1, room)
         return self.layout.batch(room[places])
+
+    @cached_property
+    def _memory(self) -> Shards:
+        return Shards.of(self._shards)
 
     def gather(self, numbers: NDArray[np.integer[Any]], run: int, room: Records) -> None:
         """Copy runs of rows into the front of `room`.
@@ -214,9 +225,9 @@ class Split:
         if not 0 <= rank < ranks:
             raise ConfigError(f"rank {rank} of {ranks}", mend="ranks count from 0")
         count = self.n_batches(batch_size, drop_last, ranks)
-        read = self._copied
+        reader: _Ordered | _Shuffled = _Ordered(self)
         if shuffle_seed is not None:
-            read = _Shuffled(self, BlockShuffle(len(self), shuffle_seed, block, buffer)).read
+            reader = _Shuffled(self, BlockShuffle(len(self), shuffle_seed, block, buffer))
         together = max(1, PORTION // batch_size)
         for begin in range(start, count, together):
             pieces = []
@@ -227,15 +238,38 @@ class Split:
             sizes = [end - first for first, end in pieces]
             if ranks == 1:
                 pieces = [(pieces[0][0], pieces[-1][1])]
-            records, at = np.empty(sum(sizes), self.layout.dtype), 0
-            for first, end in pieces:
-                read(first, records[at : at + end - first])
-                at += end - first
-            yield from self.layout.batch(records).split(sizes)
+            yield from self._batch(reader, pieces).split(sizes)
 
-    def _copied(self, first: int, out: Records) -> None:
+    def _batch(self, reader: _Ordered | _Shuffled, pieces: list[tuple[int, int]]) -> Batch:
+        """The rows from one place of an order to another, several times, one after the other."""
+        count, at = sum(end - first for first, end in pieces), 0
+        if gather.usable():
+            batch = gather.room(self.layout, count)
+            for first, end in pieces:
+                for places in reader.places(first, end):
+                    gather.fill(self.layout, places, batch, at)
+                    at += places.rows
+            return batch
+        records = np.empty(count, self.layout.dtype)
+        for first, end in pieces:
+            reader.read(first, records[at : at + end - first])
+            at += end - first
+        return self.layout.batch(records)
+
+
+class _Ordered:
+    """The rows of a split in the order of the file."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def read(self, first: int, out: Records) -> None:
         """Copy the rows from `first` on into `out`."""
-        joined([self.records(first, first + len(out))], out)
+        joined([self.split.records(first, first + len(out))], out)
+
+    def places(self, first: int, end: int) -> Iterator[Places]:
+        """Where these rows are."""
+        yield Places(self.split._memory, end - first, first)
 
 
 class _Shuffled:
@@ -244,19 +278,30 @@ class _Shuffled:
     def __init__(self, split: Split, shuffle: BlockShuffle) -> None:
         self.split, self.shuffle = split, shuffle
         self.begin = self.end = 0
-        """The pool that is in memory."""
-        self._pool = np.empty(0, split.layout.dtype)
+        """The pool that is read."""
         self._order = np.empty(0, dtype=np.int64)
+        self._pool = np.empty(0, split.layout.dtype)
 
     def read(self, first: int, out: Records) -> None:
         """Copy the rows from this place of the shuffled order on into `out`."""
-        at, end = first, first + len(out)
+        for at, order in self._orders(first, first + len(out)):
+            self._pool.take(order, out=out[at - first : at - first + len(order)], mode="clip")
+
+    def places(self, first: int, end: int) -> Iterator[Places]:
+        """Where the rows from one place of the shuffled order to another are."""
+        for _, order in self._orders(first, end):
+            shards = Shards.of([self._pool])
+            yield Places(shards, len(order), order=order, far=self.shuffle.perfect)
+
+    def _orders(self, first: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """For each pool that has some of these places: the first of them, and the rows of the pool
+        that are there."""
+        at = first
         while at < end:
             if not self.begin <= at < self.end:
                 self._read_pool(at)
             stop = min(end, self.end)
-            order = self._order[at - self.begin : stop - self.begin]
-            self._pool.take(order, out=out[at - first : stop - first], mode="clip")
+            yield at, self._order[at - self.begin : stop - self.begin]
             at = stop
 
     def _read_pool(self, place: int) -> None:

@@ -43,8 +43,14 @@ class Batch(NamedTuple):
 
     def split(self, sizes: list[int]) -> Iterator[Batch]:
         """The batch in pieces of so many rows; they share its memory."""
-        parts = [torch.split(tensor, sizes) for tensor in self if tensor is not None]
-        return (Batch(*piece) for piece in zip(*parts, strict=True))
+        if len(sizes) == 1:
+            return iter((self,))
+        # "Unsafe" would be to change one piece and take gradients through another; in half the
+        # time of `split`.
+        parts = [
+            torch.unsafe_split_with_sizes(tensor, sizes) for tensor in self if tensor is not None
+        ]
+        return map(Batch, *parts)
 
 
 def joined(pieces: Sequence[Records], out: Records) -> Records:

@@ -97,8 +97,7 @@ class BlockShuffle:
     def runs_of(self, begin: int, end: int) -> NDArray[np.int64]:
         """The numbers of the whole runs of a pool, rising; where one buffer does not hold all."""
         low = begin // self.buffer * self.buffer
-        runs = self._buffer(begin)[0][(begin - low) // self.run : (end - low) // self.run]
-        return np.sort(runs)
+        return self._buffer(begin)[0][(begin - low) // self.run : (end - low) // self.run]
 
     def order(self, begin: int, end: int) -> NDArray[np.int64]:
         """How a pool is shuffled: places among its rows, which are those of `runs_of` and, in the
@@ -110,13 +109,16 @@ class BlockShuffle:
         return self._permutation(end - begin, 3, begin)
 
     def _buffer(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of the buffer that has this place of the pass: its runs, mixed, and the order of every
-        full pool."""
+        """Of the buffer that has this place of the pass: its runs, mixed, those of a pool rising;
+        and the order of every full pool."""
         number, size = place // self.buffer, self.buffer // self.run
         if self._mixed[0] != number:
             last = min((number + 1) * size, self.whole // self.run)
             runs = self._blocks.part(number * size, last)
             mixed = runs[self._permutation(len(runs), 1, number)]
+            full = len(mixed) * self.run // POOL * POOL // self.run
+            mixed[:full].reshape(-1, POOL // self.run).sort(axis=1)
+            mixed[full:].sort()
             self._mixed = number, mixed, self._permutation(POOL, 2, number)
         return self._mixed[1:]
 
