@@ -90,7 +90,8 @@ def page(out: Path) -> str:
             f"{found['trials']} trials",
             "",
             f"{data['train']:,} train, {data['valid']:,} validation, {data['test']:,} test rows. "
-            f"Machine: {machine['processor']}, {machine['cores']} cores.",
+            f"Machine: {machine['processor']}, {machine['cores']} cores."
+            + (" Logits calibrated on validation." if found.get("calibrated") else ""),
             "",
             "| model | test log loss | test AUC | difference to the best, 95 % | chosen trial "
             "| weights | multiply-adds a row | one training | 1 row, 1024 rows, p50 (p99) |",

@@ -35,6 +35,7 @@ TRAINING = {
     "clip_norm": 10.0,
     "embedding_rows": "all",
     "criterion": "auc",
+    "calibrate": False,
     "patience": 2,
 }
 #: How far a mean over seeds may be from a published one.

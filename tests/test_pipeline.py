@@ -48,6 +48,7 @@ from nasrec.search.candidate import Candidate, Score
 from nasrec.serve import ModelSpec
 from nasrec.space import NASREC_SMALL
 from nasrec.train import Metrics, TrainConfig, fit
+from nasrec.train.platt import UNCHANGED
 from tests.train.helpers import make_split
 
 # -- settings -----------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
         def run(trial, trained=trained):
             trained.append(trial)
             loss = 0.5 - 0.1 * trial.spec.options.dropout - 0.001 * len(trained)
-            return TrialResult(trial, None, Metrics(loss, 0.7, 9), 1, 1, 1, 1, 1.0, None)
+            return TrialResult(trial, None, Metrics(loss, 0.7, 9), UNCHANGED, 1, 1, 1, 1, 1.0, None)
 
         results = tuned(family, variants, recipes, 7, run)
         assert [t.spec.options.dropout for t in trained] == [0, 0.5, 0.5, 0.5]
@@ -265,7 +266,8 @@ def test_where_nothing_is_learned_by_any_recipe_steadier_ones_are_tried(outcomes
         entropy = outcomes[len(trained)]
         trained.append(trial)
         valid = Metrics(entropy or math.nan, 0.7, 9, normalized_entropy=entropy or math.nan)
-        return TrialResult(trial, None, valid, 1, 1, 1, 1, 1.0, None if entropy else "diverged")
+        failed = None if entropy else "diverged"
+        return TrialResult(trial, None, valid, UNCHANGED, 1, 1, 1, 1, 1.0, failed)
 
     variants = rate_variants(ModelSpec("mlp", Inputs(2, (3, 4)), ModelOptions()), TrainConfig(), 2)
     recipes = (Recipe(name="plain"), Recipe(name="off"))

@@ -42,8 +42,10 @@ Space = Annotated[SearchSpace, BeforeValidator(_space)]
 #: Training from scratch, in a search and on a leaderboard: passes until validation gets no better,
 #: then at a tenth of the rate, and an end after two evaluations in vain. How many passes a log
 #: needs nobody knows beforehand, and a cosine has to be told; a log of tens of millions of rows
-#: wants `epochs=1` and the cosine.
-FROM_SCRATCH = TrainConfig(epochs=20, schedule="plateau", warmup_fraction=0.0, patience=2)
+#: wants `epochs=1` and the cosine. Probabilities are calibrated on validation.
+FROM_SCRATCH = TrainConfig(
+    epochs=20, schedule="plateau", warmup_fraction=0.0, patience=2, calibrate=True
+)
 
 
 #: With fewer passes than these a rate that waits for validation never falls.

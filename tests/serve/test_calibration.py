@@ -19,11 +19,11 @@ from nasrec.serve import Calibration, calibrate, load_model, predict
 from nasrec.serve.calibration import (
     CalibrationModule,
     fit_calibration,
-    fit_platt,
     pool_adjacent,
 )
 from nasrec.serve.interval import interval, report
 from nasrec.train.metrics import auc, log_loss, metrics_of
+from nasrec.train.platt import fit_platt
 from nasrec.train.reliability import bias_ratio, calibration_curve, calibration_error
 from tests.serve.models import LOG, model_of
 

@@ -20,7 +20,12 @@ from nasrec.train import (
 from tests.train.helpers import TinyNet, make_shared, make_split
 
 TRAIN = TrainConfig(
-    epochs=3, batch_size=32, evaluations_per_epoch=2, patience=None, learning_rate=0.3
+    epochs=3,
+    batch_size=32,
+    evaluations_per_epoch=2,
+    patience=None,
+    learning_rate=0.3,
+    calibrate=True,
 )
 SUPERNET = SupernetConfig(epochs=2, batch_size=64)
 

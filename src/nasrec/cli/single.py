@@ -71,6 +71,10 @@ def train(
     embedding_l2: Annotated[
         float | None, typer.Option(help="L2 on the embeddings that a batch reads.")
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(help="Fit a slope and an intercept of its logits to the validation rows."),
+    ] = True,
     valid: Valid = None,
     test: Test = None,
     ignore: Ignore = None,
@@ -92,6 +96,7 @@ def train(
         "optimizer": optimizer,
         "embedding_l2": embedding_l2,
         "criterion": criterion,
+        "calibrate": calibrate,
     }
     with reporting(mlflow, str(out), model=model or arch, seed=seed, **training) as reporter:
         trained = train_from_log(

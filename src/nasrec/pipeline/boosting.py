@@ -15,6 +15,7 @@ from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError, RunError
 from nasrec.files import write_json, written_aside
 from nasrec.train import metrics_on
+from nasrec.train.platt import UNCHANGED, calibrated
 
 LIGHTGBM = "lightgbm"
 TITLE = "LightGBM"
@@ -187,10 +188,17 @@ def _arrays(split: Split) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDA
 
 
 def train_lightgbm(
-    name: str, settings: dict[str, Any], seed: int, data: PreparedData, folder: Path
+    name: str,
+    settings: dict[str, Any],
+    seed: int,
+    data: PreparedData,
+    folder: Path,
+    *,
+    calibrate: bool,
 ) -> None:
     """Train with early stopping on validation log loss; leaves model.txt and result.json.
 
+    With `calibrate` its logits get a slope and an intercept, as those of all other models.
     A training that was stopped begins anew. `weights` in the result are the leaves of all trees.
     """
     lightgbm = require_lightgbm()
@@ -218,6 +226,9 @@ def train_lightgbm(
     with written_aside(folder / "model.txt") as aside:
         booster.save_model(str(aside), num_iteration=booster.best_iteration)
     logits = booster.predict(matrix, raw_score=True, num_iteration=booster.best_iteration)
+    platt, metrics = UNCHANGED, metrics_on(data.valid, logits)
+    if calibrate:
+        platt, metrics = calibrated(data.valid, logits)
     trees = booster.dump_model(num_iteration=booster.best_iteration)["tree_info"]
     write_json(
         folder / "result.json",
@@ -231,7 +242,8 @@ def train_lightgbm(
             "embedding_weights": 0,
             "madds": 0,
             "failed": None,
-            "valid": metrics_on(data.valid, logits).to_dict(),
+            "valid": metrics.to_dict(),
+            "calibration": platt._asdict(),
             "steps": len(trees),
             "seconds": time.perf_counter() - began,
         },

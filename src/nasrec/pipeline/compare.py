@@ -111,7 +111,8 @@ def compare(
         valid, test, ignore, schema, format: as in `nasrec.search`.
         config: the seed, the sizes of the search for `nasrec`, and in `config.model` those of the
             hand-made models (`hidden`, `cross_layers`, `cin`, `attention_layers`,
-            `attention_heads`); its other settings are the protocol's.
+            `attention_heads`), and in `config.retrain` whether a protocol that calibrates does
+            (`calibrate: false`); its other settings are the protocol's.
         reporter: tells how it goes; on standard error by default.
 
     Raises:
@@ -159,6 +160,7 @@ def compare(
                 "protocol": rules.name,
                 "trials": count,
                 "seeds": seeds,
+                "calibrated": shared.retrain.calibrate,
                 "data": {
                     "fingerprint": prepared.fingerprint,
                     **{s.name: len(s) for s in (prepared.train, prepared.valid, prepared.test)},
@@ -167,7 +169,8 @@ def compare(
                 "rows": rows,
             },
         )
-        write_text(run.path / "comparison.txt", comparison_text(rules.name, rows, seeds) + "\n")
+        told_as = comparison_text(rules.name, rows, seeds, calibrated=shared.retrain.calibrate)
+        write_text(run.path / "comparison.txt", told_as + "\n")
     return Comparison(out)
 
 
@@ -184,7 +187,9 @@ def _shared(
     heads = model_options(width).heads
     return config.replaced(
         model=replace(rules.model, embedding_dim=width, heads=heads, **sizes),
-        retrain=rules.training,
+        retrain=rules.training.model_copy(
+            update={"calibrate": rules.training.calibrate and config.retrain.calibrate}
+        ),
         criterion="logloss",
         costs=(),
         recipes=recipes,
@@ -306,6 +311,7 @@ def _rows(
                 **_spread("test", tests),
                 "trial": trials[0].name,
                 "settings": trials[0].settings,
+                "calibrations": [outcome.calibration._asdict() for outcome in good],
                 "trials": len(trials),
                 "weights": trials[0].weights,
                 "embedding_weights": trials[0].embedding_weights,
@@ -363,7 +369,9 @@ def _latency(outcome: Outcome, data: PreparedData) -> dict[str, Any]:
     return read_json(file)
 
 
-def comparison_text(protocol: str, rows: Sequence[dict[str, Any]], seeds: int) -> str:
+def comparison_text(
+    protocol: str, rows: Sequence[dict[str, Any]], seeds: int, *, calibrated: bool
+) -> str:
     """The leaderboard as text."""
     head = (
         "model", "test loss", "sd", "to the best (95 %)", "test AUC", "sd", "weights",
@@ -371,8 +379,9 @@ def comparison_text(protocol: str, rows: Sequence[dict[str, Any]], seeds: int) -
     )  # fmt: skip
     body = [_cells(row) for row in rows]
     return (
-        f"Protocol {protocol}, {seeds} seed{'s' if seeds > 1 else ''}. Figures of another protocol "
-        "may not be compared with these.\n\n" + text_table(head, body)
+        f"Protocol {protocol}, {seeds} seed{'s' if seeds > 1 else ''}"
+        f"{', logits calibrated on validation' if calibrated else ''}. Figures of another "
+        "protocol may not be compared with these.\n\n" + text_table(head, body)
     )
 
 

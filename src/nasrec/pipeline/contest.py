@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from nasrec.config import SearchConfig
-from nasrec.data import PreparedData
+from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError, nearest
 from nasrec.nn import BASELINES, Inputs, NASRecNet
 from nasrec.pipeline import boosting
@@ -39,6 +39,7 @@ from nasrec.pipeline.trials import (
 from nasrec.serve import ModelSpec
 from nasrec.space import PUBLISHED, published
 from nasrec.train import Metrics
+from nasrec.train.platt import Platt
 
 PUBLISHED_PREFIX = "published:"
 #: Everything that can take part.
@@ -94,7 +95,8 @@ class Outcome:
         folder: its files.
         trial: a network and its training; None is LightGBM.
         settings: how it was trained, as JSON types.
-        valid: metrics on validation.
+        valid: metrics on validation, calibrated.
+        calibration: what is done to its logits.
         weights, embedding_weights, madds, seconds, failed: as in `TrialResult`.
     """
 
@@ -105,6 +107,7 @@ class Outcome:
     trial: Trial | None
     settings: dict[str, Any]
     valid: Metrics
+    calibration: Platt
     weights: int
     embedding_weights: int
     madds: int
@@ -118,10 +121,15 @@ class Outcome:
         return (loss if np.isfinite(loss) else np.inf, self.name)
 
     def test_logits(self, data: PreparedData) -> NDArray[np.float32]:
-        """Logits of the test rows, kept in the folder once they are predicted."""
+        """Calibrated logits of the test rows, kept in the folder once they are predicted."""
         if self.trial is not None:
             return _result_of(self).test_logits(data)
-        return kept_logits(self.folder, data, lambda: boosting.Boosted(self.folder).logits)
+
+        def score(split: Split) -> NDArray[np.float32]:
+            raw = boosting.Boosted(self.folder).logits(split)
+            return self.calibration(raw).astype(np.float32)
+
+        return kept_logits(self.folder, data, score)
 
     def scorer(self) -> Callable[[NDArray[Any], NDArray[Any]], Any]:
         """What scores encoded rows, as a service would."""
@@ -142,6 +150,7 @@ def _result_of(outcome: Outcome) -> TrialResult:
         outcome.trial,
         outcome.folder,
         outcome.valid,
+        outcome.calibration,
         outcome.weights,
         outcome.embedding_weights,
         outcome.madds,
@@ -161,6 +170,7 @@ def _outcome(folder: Path, trial: Trial | None) -> Outcome:
         trial,
         content["config"],
         measured(content["valid"]),
+        Platt(**content["calibration"]),
         *(content[k] for k in ("weights", "embedding_weights", "madds", "seconds", "failed")),
     )
 
@@ -234,7 +244,9 @@ def _boost(
     folder = RunFolder(setup.out).retrain / name
     fresh = not (folder / "result.json").is_file()
     if fresh:
-        boosting.train_lightgbm(name, settings, seed, data, folder)
+        boosting.train_lightgbm(
+            name, settings, seed, data, folder, calibrate=setup.config.retrain.calibrate
+        )
     outcome = _outcome(folder, None)
     if fresh:
         _tell(name, outcome.valid.logloss, outcome.seconds, None)

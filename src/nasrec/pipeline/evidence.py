@@ -15,10 +15,10 @@ from nasrec.pipeline.leaderboard import BASE_RATE
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TEST_LOGITS, read_logits
 from nasrec.serve import Model
-from nasrec.serve.calibration import sigmoid
 from nasrec.serve.drift import NOTABLE, split_rates, training_rates
 from nasrec.serve.explain import permutation_importance
 from nasrec.train.paired import paired_difference, row_losses
+from nasrec.train.platt import sigmoid
 from nasrec.train.reliability import calibration_curve
 
 #: Most rows that are scored to measure importances, over all columns: some twenty seconds where a

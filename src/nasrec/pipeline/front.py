@@ -20,9 +20,9 @@ from nasrec.pipeline.retrain import NASREC, RANDOM, retrain_stage
 from nasrec.pipeline.trials import Trial, TrialResult, run_trial
 from nasrec.search import COSTS, Goals, Score
 from nasrec.search.pareto import fronts
-from nasrec.serve import Model, ModelSpec, load_model, report, save_model
+from nasrec.serve import Calibration, Model, ModelSpec, load_model, report, save_model
 from nasrec.space import Architecture
-from nasrec.train import CRITERIA, predict_logits
+from nasrec.train import CRITERIA
 
 FORMAT = "nasrec-front/2"
 Families = Mapping[str, Sequence[TrialResult]]
@@ -260,16 +260,16 @@ def _recipe_of(result: TrialResult, config: SearchConfig) -> Any:
 
 def take_home(out: Path, data: PreparedData, config: SearchConfig, result: TrialResult) -> None:
     """A training of this run as a model folder."""
-    network = result.network()
     save_model(
         out,
         result.trial.spec,
-        network.state_dict(),
+        result.network().state_dict(),
         data,
+        calibration=Calibration.of(result.calibration),
         metrics={
             part.name: report(logits, part.labels, groups=part.groups)
             for part, logits in (
-                (data.valid, predict_logits(network, data.valid)),
+                (data.valid, result.logits(data.valid)),
                 (data.test, result.test_logits(data)),
             )
         },

@@ -81,6 +81,7 @@ def _trial(result: TrialResult) -> dict[str, Any]:
         "embedding_weights": result.embedding_weights,
         **result.costs,
         "learning_rate": result.trial.config.learning_rate,
+        "calibration": result.calibration._asdict(),
         "seconds": result.seconds,
         "failed": result.failed,
         "digest": architecture.digest if architecture else None,

@@ -40,9 +40,9 @@ PAPER = Protocol(
     3,
 )
 
-#: As leaderboards are made: passes until validation gets no better, and ways to regularise: those
-#: of a search, and `bars`, which won on BARS's Frappe: Adam, BatchNorm, and much L2 on all rows of
-#: the embeddings, which costs too much a step where ids are millions.
+#: As leaderboards are made: passes until validation gets no better, calibration, and ways to
+#: regularise: those of a search, and `bars`, which won on BARS's Frappe: Adam, BatchNorm, and much
+#: L2 on all rows of the embeddings, which costs too much a step where ids are millions.
 LEADERBOARD = Protocol(
     "leaderboard",
     MODEL,

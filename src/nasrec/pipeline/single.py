@@ -16,9 +16,9 @@ from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.pipeline.data import DataRequest, inputs_of
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import Trial, run_trial
-from nasrec.serve import Model, ModelSpec, load_model, report, save_model
+from nasrec.serve import Calibration, Model, ModelSpec, load_model, report, save_model
 from nasrec.space import Architecture, load_architecture, load_space
-from nasrec.train import TrainConfig, predict_logits
+from nasrec.train import TrainConfig
 
 
 def train(
@@ -61,14 +61,14 @@ def train(
     try:
         trial = Trial(name, name, spec, config, seed)
         result = run_trial(trial, data, aside / name, reporter or Reporter())
-        network = result.network()
         save_model(
             out,
             spec,
-            network.state_dict(),
+            result.network().state_dict(),
             data,
+            calibration=Calibration.of(result.calibration),
             metrics={
-                part.name: report(predict_logits(network, part), part.labels, groups=part.groups)
+                part.name: report(result.logits(part), part.labels, groups=part.groups)
                 for part in (data.valid, data.test)
             },
             config={"training": config.model_dump(mode="json"), "seed": seed},

@@ -26,6 +26,7 @@ from nasrec.pipeline.progress import Reporter
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA, Metrics, TrainConfig, fit, metrics_on, predict_logits
+from nasrec.train.platt import UNCHANGED, Platt
 
 TEST_LOGITS = "test-logits.npy"
 
@@ -56,7 +57,8 @@ class TrialResult:
     Attributes:
         trial: what was trained.
         folder: where its files are.
-        valid: metrics of the weights kept, those of the best evaluation.
+        valid: metrics of the weights kept, those of the best evaluation, calibrated.
+        calibration: what is done to the network's logits.
         weights: outside the embedding tables.
         embedding_weights: of the tables.
         madds: multiply-adds a row.
@@ -68,6 +70,7 @@ class TrialResult:
     trial: Trial
     folder: Path
     valid: Metrics
+    calibration: Platt
     weights: int
     embedding_weights: int
     madds: int
@@ -98,13 +101,15 @@ class TrialResult:
         return self.trial.spec.load(self.folder / "weights.safetensors")
 
     def test_logits(self, data: PreparedData) -> NDArray[np.float32]:
-        """Logits of the test rows, (rows,), kept in the folder once they are predicted.
+        """Calibrated logits of the test rows, (rows,), kept in the folder once they are predicted.
 
         For the one trial that its family has chosen: paired comparisons need them again.
         """
-        return kept_logits(
-            self.folder, data, lambda: lambda split: predict_logits(self.network(), split).numpy()
-        )
+        return kept_logits(self.folder, data, self.logits)
+
+    def logits(self, split: Split) -> NDArray[np.float32]:
+        """Calibrated logits of a split's rows, (rows,)."""
+        return self.calibration(predict_logits(self.network(), split)).astype(np.float32)
 
     def test(self, data: PreparedData) -> Metrics:
         """Metrics on the test split; for the one trial that its family has chosen."""
@@ -112,12 +117,12 @@ class TrialResult:
 
 
 def kept_logits(
-    folder: Path, data: PreparedData, scorer: Callable[[], Callable[[Split], NDArray[np.float32]]]
+    folder: Path, data: PreparedData, score: Callable[[Split], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """The test logits in a training's folder; predicted and kept there if there are none."""
     file = folder / TEST_LOGITS
     if not file.is_file():
-        logits = scorer()(data.test)
+        logits = score(data.test)
         with written_aside(file) as aside, aside.open("wb") as content:
             np.save(content, logits)
     return read_logits(file, len(data.test))
@@ -225,6 +230,7 @@ def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) ->
         trial,
         folder,
         measured(content["valid"]),
+        Platt(**content["calibration"]),
         **{
             name: content[name]
             for name in ("weights", "embedding_weights", "madds", "steps", "seconds", "failed")
@@ -256,6 +262,7 @@ def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> No
         "madds": cast("Any", network).madds,
         "failed": None,
         "valid": {"logloss": None, "auc": None, "rows": len(data.valid)},
+        "calibration": UNCHANGED._asdict(),
         "best_step": 0,
         "steps": 0,
         "seconds": 0.0,
@@ -285,6 +292,7 @@ def _train(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> No
         save_file({name: t.contiguous() for name, t in network.state_dict().items()}, aside)
     found = {
         "valid": fitted.best.to_dict(),
+        "calibration": fitted.calibration._asdict(),
         "best_step": fitted.best_step,
         "steps": fitted.steps,
         "seconds": fitted.seconds,

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from nasrec.errors import ConfigError, DataError
+from nasrec.train.platt import UNCHANGED, Platt, fit_platt
 
 Floats = NDArray[np.float64]
 METHODS = ("none", "platt", "isotonic")
@@ -80,6 +81,11 @@ class Calibration:
         return asdict(self)
 
     @classmethod
+    def of(cls, platt: Platt) -> Calibration:
+        """What a training has fitted on its validation rows."""
+        return cls() if platt == UNCHANGED else cls("platt", platt.slope, platt.intercept)
+
+    @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
         """What `to_dict` gave; ConfigError if it is something else."""
         try:
@@ -123,40 +129,6 @@ def fit_calibration(
         return replace(plain, slope=slope, intercept=intercept)
     points, values = fit_isotonic(x, y)
     return Calibration("isotonic", x=tuple(points), y=tuple(values), negative_rate=negative_rate)
-
-
-def fit_platt(x: Floats, y: Floats) -> tuple[float, float]:
-    """Slope and intercept of most likelihood, by Newton's method; the slope is not negative.
-
-    The targets are Platt's: shrunk by one row of either class, so that rows that can be told apart
-    without an error have a finite fit.
-    """
-    clicks = y.sum()
-    target = np.where(y > 0.5, (clicks + 1) / (clicks + 2), 1 / (y.size - clicks + 2))
-    scale = float(x.std()) or 1.0
-    design = np.stack([x / scale, np.ones_like(x)])
-    rate = target.mean()
-    weights = np.array([0.0, math.log(rate / (1 - rate))])
-
-    def loss(w: Floats) -> float:
-        z = w @ design
-        return float((np.logaddexp(0.0, z) - target * z).mean())
-
-    for _ in range(100):
-        p = sigmoid(weights @ design)
-        gradient = design @ (p - target) / y.size
-        hessian = (design * (p * (1 - p))) @ design.T / y.size + 1e-12 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        before, size = loss(weights), 1.0
-        while size > 1e-6 and loss(weights - size * step) > before:
-            size /= 2
-        weights = weights - size * step
-        if np.abs(size * step).max() < 1e-10:
-            break
-    slope = float(weights[0]) / scale
-    if slope < 0:  # worse than chance: its order may not be turned round, so the base rate is left
-        return 0.0, math.log(rate / (1 - rate))
-    return slope, float(weights[1])
 
 
 def fit_isotonic(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
@@ -231,8 +203,3 @@ class CalibrationModule(nn.Module):
         way = (logits.double().unsqueeze(1) - self.starts).clamp(min=0.0)
         risen = (torch.minimum(way, self.widths) * self.slopes).sum(1)
         return (risen + (self.first + self.shift)).float()
-
-
-def sigmoid(x: Floats) -> Floats:
-    """Probabilities of logits, without overflow."""
-    return np.asarray(np.exp(-np.logaddexp(0.0, -x)))

@@ -39,9 +39,10 @@ from nasrec.errors import ConfigError, RunError
 from nasrec.files import folder_written_aside
 from nasrec.nn import count_weights
 from nasrec.serve import reference_encoder
-from nasrec.serve.calibration import CalibrationModule, sigmoid
+from nasrec.serve.calibration import CalibrationModule
 from nasrec.serve.model import Data, Model, Rows
 from nasrec.serve.versions import versions
+from nasrec.train.platt import sigmoid
 
 TOLERANCE = 1e-4
 """Largest difference of a logit or probability from ours; see `largest_difference`."""

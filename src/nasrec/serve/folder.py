@@ -64,6 +64,7 @@ def save_model(
     weights: Mapping[str, Any],
     data: PreparedData,
     *,
+    calibration: Calibration | None = None,
     metrics: Mapping[str, Metrics | Mapping[str, Any]],
     config: Mapping[str, Any],
     history: Path | None = None,
@@ -75,7 +76,8 @@ def save_model(
         spec: which network it is.
         weights: its tensors by name.
         data: the prepared data it was trained on; schema and encoder are copied from there.
-        metrics: what it scored, by split; see `nasrec.serve.interval.report`.
+        calibration: of its logits; none if left out.
+        metrics: what it scored with that, by split; see `nasrec.serve.interval.report`.
         config: the settings it was trained with, as plain JSON types.
         history: the folder with the records of its training; they are copied.
     """
@@ -88,7 +90,7 @@ def save_model(
         if spec.architecture is not None:
             _write(aside / "architecture.json", spec.architecture.to_dict())
         save_file(dict(weights), aside / "weights.safetensors")
-        _write(aside / "calibration.json", Calibration().to_dict())
+        _write(aside / "calibration.json", (calibration or Calibration()).to_dict())
         found = {
             split: m.to_dict() if isinstance(m, Metrics) else dict(m)
             for split, m in metrics.items()

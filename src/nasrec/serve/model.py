@@ -21,12 +21,13 @@ from nasrec.data.formats import Chunk
 from nasrec.data.hash import hash_texts
 from nasrec.data.values import clicks_of, require_both_classes, texts_of, weights_of
 from nasrec.errors import DataError
-from nasrec.serve.calibration import Calibration, sigmoid
+from nasrec.serve.calibration import Calibration
 from nasrec.serve.encoding import load_encoder, same_encoder
 from nasrec.serve.reading import chunks
 from nasrec.serve.spec import ModelSpec
 from nasrec.space import Architecture
 from nasrec.train.metrics import Metrics, metrics_of, predict_logits
+from nasrec.train.platt import sigmoid
 
 Data = pl.DataFrame | str | Path
 Floats = NDArray[np.float64]

@@ -86,6 +86,10 @@ class TrainConfig(LoopConfig):
         patience: stop after this many evaluations in a row without a new best of the validation
             criterion; None never stops early. The best evaluation's weights are kept either way.
         criterion: what best means: log loss (paper), or another of `nasrec.train.CRITERIA`.
+        calibrate: fit a slope and an intercept of the logit to the validation rows, measure each
+            evaluation with them, and keep the best one's with its weights
+            (`nasrec.train.platt.calibrated`). Not in the paper. Otherwise a training ends when the
+            network grows too sure of itself, which may be long before it ranks best.
     """
 
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"  # type: ignore[assignment]
@@ -93,6 +97,7 @@ class TrainConfig(LoopConfig):
     evaluations_per_epoch: int = Field(default=1, ge=1)
     patience: int | None = Field(default=2, ge=1)
     criterion: CriterionName = "logloss"
+    calibrate: bool = False
 
 
 class SupernetConfig(LoopConfig):

@@ -19,8 +19,9 @@ from nasrec.train.checkpoint import Checkpoints
 from nasrec.train.config import TrainConfig
 from nasrec.train.criteria import CRITERIA, Criterion
 from nasrec.train.loop import Pace, steps_per_epoch, train_steps
-from nasrec.train.metrics import Metrics, evaluate
+from nasrec.train.metrics import Metrics, metrics_on, predict_logits
 from nasrec.train.optim import build_optimizer
+from nasrec.train.platt import UNCHANGED, Platt, calibrated
 
 if TYPE_CHECKING:
     from nasrec.data import Split
@@ -41,9 +42,12 @@ class FitResult:
         best: validation metrics of the weights the model now has; None without validation rows.
         best_step: the step after which they were measured.
         history: one record an evaluation: step, epoch, train_logloss, each of `MEASURED` on
-            validation (valid_logloss, ...), lr, rows_per_second, seconds.
+            validation (valid_logloss, ...), slope and intercept of the calibration that these are
+            measured with, lr, rows_per_second, seconds.
         steps: steps done; fewer than planned after an early stop.
         seconds: time spent, summed over all runs of a resumed training.
+        calibration: of the weights the model now has, with which `best` was measured; none without
+            `TrainConfig.calibrate`.
     """
 
     best: Metrics | None
@@ -51,6 +55,7 @@ class FitResult:
     history: list[dict[str, Any]]
     steps: int
     seconds: float
+    calibration: Platt = UNCHANGED
 
 
 def _best(history: list[dict[str, Any]], criterion: Criterion) -> int:
@@ -112,7 +117,8 @@ def fit(
 
     Validation is measured `config.evaluations_per_epoch` times an epoch; after `config.patience`
     evaluations without a new best of `config.criterion` the training stops. Without validation rows
-    all epochs are run and the last weights stay.
+    all epochs are run and the last weights stay. With `config.calibrate` every evaluation fits a
+    slope and an intercept to the validation logits and measures with them.
 
     With `checkpoint`, a training that was killed goes on when called again with the same
     arguments, and ends with the same weights, bit for bit. A finished one is not repeated. The
@@ -210,12 +216,18 @@ def fit(
                     "epoch": step.epoch,
                     "train_logloss": loss,
                     **{f"valid_{name}": None for name in MEASURED},
+                    **UNCHANGED._asdict(),
                     "lr": step.lr,
                     "rows_per_second": rate,
                 }
                 if valid is not None:
-                    metrics = evaluate(model, valid)
+                    logits, platt = predict_logits(model, valid), UNCHANGED
+                    if config.calibrate:
+                        platt, metrics = calibrated(valid, logits)
+                    else:
+                        metrics = metrics_on(valid, logits)
                     record |= {f"valid_{name}": getattr(metrics, name) for name in MEASURED}
+                    record |= platt._asdict()
                 # as it would read back from a checkpoint: NaN is null there
                 history.append(finite(record | {"seconds": seconds()}))
                 if log is not None:
@@ -243,4 +255,5 @@ def fit(
     found = {name: best[f"valid_{name}"] for name in MEASURED}
     known = {name: math.nan if value is None else value for name, value in found.items()}
     metrics = Metrics(rows=len(valid), **known)
-    return FitResult(metrics, best["step"], history, done, seconds())
+    platt = Platt(best["slope"], best["intercept"])
+    return FitResult(metrics, best["step"], history, done, seconds(), platt)
