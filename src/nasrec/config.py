@@ -26,6 +26,7 @@ from nasrec.search.goals import parse_objectives
 from nasrec.space import NASREC_PLUS, SearchSpace, load_space
 from nasrec.train.config import Settings, SupernetConfig, TrainConfig
 from nasrec.train.criteria import CriterionName
+from nasrec.train.device import PATTERN
 from nasrec.train.relax import RelaxConfig
 
 
@@ -161,6 +162,9 @@ class SearchConfig(Settings):
 
     Attributes:
         seed: decides the split, all initial weights, the order of rows, and what is sampled.
+        device: where the supernet and the models are trained and candidates scored: `cpu`, `cuda`
+            or `cuda:1`. What the methods relaxed and progressive learn, latencies and the final
+            tests are computed on the CPU.
         space: what can be built; a name, the path of a YAML file, or a SearchSpace. `plus` is
             ours: the paper's Small and a layer over all embeddings.
         model: how every model of the leaderboard is made, but for what a recipe says of it; full
@@ -208,6 +212,7 @@ class SearchConfig(Settings):
     """
 
     seed: int = Field(default=0, ge=0)
+    device: str = Field(default="cpu", pattern=PATTERN)
     space: Space = NASREC_PLUS
     model: ModelOptions = MODEL
     supernet_layer_norm: bool = True
@@ -313,8 +318,8 @@ class SearchConfig(Settings):
 
     @property
     def training(self) -> TrainConfig:
-        """`retrain`, stopped and chosen by the criterion."""
-        return self.retrain.model_copy(update={"criterion": self.criterion})
+        """`retrain`, on the device, stopped and chosen by the criterion."""
+        return self.retrain.model_copy(update={"criterion": self.criterion, "device": self.device})
 
     @property
     def trainings(self) -> int:

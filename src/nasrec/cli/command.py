@@ -40,6 +40,7 @@ Format = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads to compute with; all cores if left out.")
 ]
+Device = Annotated[str | None, typer.Option(help="Where to train: cpu, cuda, or cuda:1 (cpu).")]
 EmbeddingDim = Annotated[
     int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
 ]

@@ -9,6 +9,7 @@ import typer
 
 from nasrec.cli.command import (
     RESUME,
+    Device,
     EmbeddingDim,
     Format,
     Ignore,
@@ -72,6 +73,7 @@ def compare(
     ignore: Ignore = None,
     schema: SchemaFile = None,
     format: Format = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
     """Train models under equal treatment, with several seeds, and rank them.
@@ -109,6 +111,7 @@ def compare(
             supernet_rows=supernet_rows,
             evaluations=evaluations,
             max_madds=max_madds,
+            device=device,
         ),
     )
     return found.to_dict(), found.table

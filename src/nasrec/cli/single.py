@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nasrec.cli.command import (
+    Device,
     EmbeddingDim,
     Format,
     Ignore,
@@ -81,6 +82,7 @@ def train(
     schema: SchemaFile = None,
     format: Format = None,
     mlflow: Mlflow = False,
+    device: Device = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
@@ -97,6 +99,7 @@ def train(
         "embedding_l2": embedding_l2,
         "criterion": criterion,
         "calibrate": calibrate,
+        "device": device,
     }
     with reporting(mlflow, str(out), model=model or arch, seed=seed, **training) as reporter:
         trained = train_from_log(

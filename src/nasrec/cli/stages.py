@@ -9,6 +9,7 @@ import typer
 
 from nasrec.cli.command import (
     RESUME,
+    Device,
     EmbeddingDim,
     Format,
     Ignore,
@@ -147,6 +148,7 @@ def search(
         Path | None, typer.Option(help="YAML or JSON file of settings, as a run's config.json.")
     ] = None,
     mlflow: Mlflow = False,
+    device: Device = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> tuple[Any, str]:
@@ -189,6 +191,7 @@ def search(
         baselines=names,
         from_scratch_random=from_scratch_random,
         layer_norm=layer_norm,
+        device=device,
     )
     with reporting(mlflow, str(out), **settings.model_dump(mode="json")) as reporter:
         run = search_log(

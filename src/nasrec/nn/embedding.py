@@ -47,7 +47,7 @@ class EmbeddingTable(nn.Module):
         self.rows = tuple(min(v, cap) if cap else v for v in inputs.vocabulary)
         self.capped = self.rows != inputs.vocabulary
         starts = [0, *itertools.accumulate(self.rows)]
-        slots = torch.tensor(inputs.slots or (1,) * inputs.sparse, dtype=torch.int64)
+        slots = inputs.slots or (1,) * inputs.sparse
         self.columns = inputs.sparse
         self.pooled = bool(inputs.slots)
         self.starts: Tensor
@@ -58,8 +58,9 @@ class EmbeddingTable(nn.Module):
             ("sizes", self.rows),
             ("column_of", range(inputs.sparse)),
         ):
-            of_slots = torch.tensor(of_columns, dtype=torch.int64).repeat_interleave(slots)
-            self.register_buffer(name, of_slots, persistent=False)
+            of_slots = [value for value, n in zip(of_columns, slots, strict=True) for _ in range(n)]
+            values = torch.tensor(of_slots, dtype=torch.int64)
+            self.register_buffer(name, values, persistent=False)
 
         def normal(weight: Tensor, generator: torch.Generator, length: Length) -> None:
             for a, b in itertools.pairwise(starts):

@@ -31,6 +31,7 @@ class SharedWeights:
     values do not depend on the order.
 
     Attributes:
+        device: where they are, and with them all subnets.
         tensors: the shared tensors by parameter name.
     """
 
@@ -41,8 +42,10 @@ class SharedWeights:
         options: ModelOptions | None = None,
         *,
         seed: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.space, self.inputs, self.seed = space, inputs, seed
+        self.device = torch.device(device)
         self.options = options or ModelOptions()
         if self.options.batch_norm:
             raise ConfigError(
@@ -54,13 +57,14 @@ class SharedWeights:
 
     def subnet(self, architecture: Architecture) -> NASRecNet:
         """The architecture's network on views: a step on its parameters changes the store."""
-        return NASRecNet(
+        net = NASRecNet(
             architecture, self.inputs, self.options, limits=self.limits, source=self._lend
         )
+        return net if self.device.type == "cpu" else net.to(self.device)  # its fixed indices
 
     def extract(self, architecture: Architecture) -> NASRecNet:
         """A standalone copy of the architecture's network, with weights of its own."""
-        net = NASRecNet(architecture, self.inputs, self.options, seed=self.seed)
+        net = NASRecNet(architecture, self.inputs, self.options, seed=self.seed).to(self.device)
         net.load_state_dict(self.subnet(architecture).state_dict())
         return net
 
@@ -73,7 +77,7 @@ class SharedWeights:
         if shared is None:
             shared = torch.empty([axis.limit for axis in axes])
             init(shared, seeded_generator(self.seed, name), limit)
-            self.tensors[name] = shared
+            self.tensors[name] = shared = shared.to(self.device)
         view = shared
         for dim, axis in enumerate(axes):
             if axis.size != axis.limit:
@@ -88,7 +92,7 @@ class SharedWeights:
     def load(self, path: Path) -> None:
         """Read the tensors `save` wrote; RunError if the file is damaged or of another seed."""
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="pt", device=str(self.device)) as file:
                 if (file.metadata() or {}).get("format") != FORMAT:
                     raise RunError("not a file of shared weights", where=str(path))
                 self.seed = int(file.metadata()["seed"])

@@ -28,6 +28,7 @@ from nasrec.train import (
     evaluate,
     train_steps,
 )
+from nasrec.train.device import device_of
 from nasrec.train.loop import steps_per_epoch
 from nasrec.train.metrics import EVALUATION_BATCH
 
@@ -127,7 +128,7 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
     inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
 
     def of(model: nn.Module) -> float:
-        return epoch_seconds(model, config.retrain, data)
+        return epoch_seconds(model, config.training, data)
 
     def nasrec(architecture: Architecture) -> Pass:
         # With LayerNorm: without it a deep network of products may diverge at its first step.
@@ -145,7 +146,9 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
 def measure_supernet(config: SearchConfig, data: PreparedData) -> SupernetSpeed:
     """Time some steps of a supernet and some scores by it."""
     inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
-    shared = SharedWeights(config.space, inputs, config.supernet_options, seed=config.seed)
+    shared = SharedWeights(
+        config.space, inputs, config.supernet_options, seed=config.seed, device=config.device
+    )
     sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
     supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
 
@@ -173,6 +176,7 @@ def epoch_seconds(
     model: nn.Module, config: TrainConfig, data: PreparedData, steps: int = _STEPS
 ) -> float:
     """Time of one pass over the training rows with its validations, from a few steps and one."""
+    model.to(device_of(config.device))
     one = seconds_a_step(lambda _: model, data.train, config, steps=steps)
     some = some_rows(data.valid, EVALUATION_BATCH, 0)
     began = time.perf_counter()

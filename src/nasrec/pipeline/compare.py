@@ -33,6 +33,7 @@ from nasrec.pipeline.workers import in_processes
 from nasrec.serve.bench import timed_calls
 from nasrec.serve.versions import environment, usable_cores
 from nasrec.train import Metrics, metrics_on
+from nasrec.train.device import device_of
 from nasrec.train.paired import paired_difference, row_losses
 
 FORMAT = "nasrec-comparison/1"
@@ -109,8 +110,8 @@ def compare(
         jobs: trainings side by side, one thread each; as many as cores if None.
         embedding_dim: the same width for all (16).
         valid, test, ignore, schema, format: as in `nasrec.search`.
-        config: the seed, the sizes of the search for `nasrec`, and in `config.model` those of the
-            hand-made models (`hidden`, `cross_layers`, `cin`, `attention_layers`,
+        config: the seed, the device, the sizes of the search for `nasrec`, and in `config.model`
+            those of the hand-made models (`hidden`, `cross_layers`, `cin`, `attention_layers`,
             `attention_heads`), and in `config.retrain` whether a protocol that calibrates does
             (`calibrate: false`); its other settings are the protocol's.
         reporter: tells how it goes; on standard error by default.
@@ -135,6 +136,7 @@ def compare(
         require_lightgbm()
         settings_of(count)
     shared = _shared(rules, count, embedding_dim, config or SearchConfig())
+    device_of(shared.device)
     request = DataRequest(data, label, valid, test, ignore, schema, format)
     run = RunFolder(Path(out))
     told = {
@@ -237,7 +239,7 @@ def _tell_time(
             passes = [
                 epoch_seconds(
                     replace(spec, options=recipe.model(spec.options)).build(),
-                    recipe.training(config.retrain),
+                    recipe.training(config.training),
                     data,
                     steps=3,
                 )

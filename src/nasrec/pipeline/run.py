@@ -30,6 +30,7 @@ from nasrec.pipeline.supernet import supernet_stage
 from nasrec.serve import Model, load_model
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA
+from nasrec.train.device import device_of
 
 
 class Run:
@@ -198,8 +199,9 @@ def search(
 
 
 def _require_possible(config: SearchConfig, data: PreparedData) -> None:
-    """ConfigError if these data lack what the criterion needs, or nothing can meet the limits."""
+    """ConfigError if data, device or limits do not allow what is asked for."""
     CRITERIA[config.criterion].require(data.valid)
+    device_of(config.device)
     Costs(config, inputs_of(data), data.valid).start()
 
 

@@ -11,13 +11,20 @@ from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.progress import Reporter
 from nasrec.train import train_supernet
+from nasrec.train.device import device_of
 
 
 def supernet_stage(
     run: RunFolder, data: PreparedData, config: SearchConfig, tell: Reporter
 ) -> SharedWeights:
     """The trained shared weights of this run."""
-    shared = SharedWeights(config.space, inputs_of(data), config.supernet_options, seed=config.seed)
+    shared = SharedWeights(
+        config.space,
+        inputs_of(data),
+        config.supernet_options,
+        seed=config.seed,
+        device=device_of(config.device),
+    )
     weights, checkpoint = run.supernet / "weights.safetensors", run.supernet / "checkpoint"
     if not weights.is_file():
         rows = some_rows(data.train, config.supernet_rows, config.seed)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nasrec.errors import ConfigError, nearest
 from nasrec.train.criteria import CriterionName
+from nasrec.train.device import PATTERN
 
 
 def config_error(error: ValidationError, known: type[BaseModel]) -> ConfigError:
@@ -90,6 +91,7 @@ class TrainConfig(LoopConfig):
             evaluation with them, and keep the best one's with its weights
             (`nasrec.train.platt.calibrated`). Not in the paper. Otherwise a training ends when the
             network grows too sure of itself, which may be long before it ranks best.
+        device: where it is trained: `cpu`, `cuda` or `cuda:1`.
     """
 
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"  # type: ignore[assignment]
@@ -98,6 +100,7 @@ class TrainConfig(LoopConfig):
     patience: int | None = Field(default=2, ge=1)
     criterion: CriterionName = "logloss"
     calibrate: bool = False
+    device: str = Field(default="cpu", pattern=PATTERN)
 
 
 class SupernetConfig(LoopConfig):

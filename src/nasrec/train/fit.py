@@ -18,6 +18,7 @@ from nasrec.files import finite
 from nasrec.train.checkpoint import Checkpoints
 from nasrec.train.config import TrainConfig
 from nasrec.train.criteria import CRITERIA, Criterion
+from nasrec.train.device import device_of
 from nasrec.train.loop import Pace, steps_per_epoch, train_steps
 from nasrec.train.metrics import Metrics, metrics_on, predict_logits
 from nasrec.train.optim import build_optimizer
@@ -119,6 +120,7 @@ def fit(
     evaluations without a new best of `config.criterion` the training stops. Without validation rows
     all epochs are run and the last weights stay. With `config.calibrate` every evaluation fits a
     slope and an intercept to the validation logits and measures with them.
+    The model goes to `config.device` and stays there.
 
     With `checkpoint`, a training that was killed goes on when called again with the same
     arguments, and ends with the same weights, bit for bit. A finished one is not repeated. The
@@ -136,11 +138,13 @@ def fit(
         progress: called with steps done and steps planned, after every step.
 
     Raises:
-        ConfigError: the validation rows do not have what the criterion needs.
+        ConfigError: the validation rows do not have what the criterion needs, or there is no such
+            device.
         DivergenceError: a loss is not finite; it says at which step and for which model.
         RunError: the checkpoint belongs to a training with other settings.
     """
     config = config or TrainConfig()
+    model.to(device_of(config.device))
     began, spent = time.perf_counter(), 0.0
     per_epoch = steps_per_epoch(train, config)
     total = per_epoch * config.epochs

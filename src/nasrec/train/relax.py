@@ -169,7 +169,8 @@ class Learning:
         rank: int | None = None,
     ) -> None:
         self.shared, self.config, self.seed = copy.copy(shared), config, seed
-        self.shared.tensors = {name: t.clone() for name, t in shared.tensors.items()}
+        self.shared.device = torch.device("cpu")  # so little is computed at once
+        self.shared.tensors = {name: t.to("cpu", copy=True) for name, t in shared.tensors.items()}
         self.space = shared.space
         self.logits = Logits(self.space, rank, seed)
         self.adam = torch.optim.Adam(self.logits.parameters(), lr=config.choice_rate)

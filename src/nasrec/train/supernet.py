@@ -113,7 +113,7 @@ def train_supernet(
         store = Checkpoints(checkpoint, settings)
         if last := store.latest():
             shared.load(last.path / "weights.safetensors")
-            optimizer.load(last.path / "optimizer.safetensors")
+            optimizer.load(last.path / "optimizer.safetensors", shared.device)
             history, done, spent = last.state["history"], last.step, last.state["seconds"]
             pace = Pace(last.state["pace"])
     if calm and not done:
