@@ -10,6 +10,7 @@ last one.
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ from numpy.typing import NDArray
 
 from nasrec.data.encode import CategoricalEncoder, DenseEncoder, spread
 from nasrec.data.formats import BadLine, Chunk, Log, Position
-from nasrec.data.hash import hash_texts
+from nasrec.data.formats.fields import Kind
+from nasrec.data.hash import MISSING, hash_texts
 from nasrec.data.layout import id_type
 from nasrec.data.schema import Schema
 from nasrec.data.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit, column_codes
@@ -33,6 +35,7 @@ from nasrec.data.times import parse_times
 from nasrec.data.values import LARGEST, Rows, clicks_of, faults_of, texts_of, weights_of
 from nasrec.errors import DataError
 from nasrec.files import write_text
+from nasrec.native import library
 
 T = TypeVar("T")
 
@@ -88,6 +91,17 @@ class Plan:
         if isinstance(self.split, GroupSplit) and self.schema.group is not None:
             return self.schema.group.name
         return None
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """How the columns are read from plain text; nothing if some need a data frame anyway."""
+        others = self._key, self.schema.weight, self.schema.group
+        lists = any(column.multi_valued for column in self.categorical)
+        if lists or self.lenient or any(other is not None for other in others):
+            return {}
+        numbers = dict.fromkeys([self.schema.label, *(c.name for c in self.dense)], "number")
+        texts = {c.name: c.hash_as if c.hashed else "text" for c in self.categorical}
+        return {**numbers, **{n: "hash" if kind == "text" else kind for n, kind in texts.items()}}
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -220,13 +234,19 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     """
     if plan.lenient:
         chunk = plan.without_faults(chunk)
-    columns: dict[str, NDArray[Any]] = {"label": clicks_of(chunk, plan.schema.label)}
+    plain = {} if chunk.fields is None else chunk.fields.read(plan.kinds)
+    label = plain.get(plan.schema.label)
+    if label is None or not ((label == 0) | (label == 1)).all():
+        label = clicks_of(chunk, plan.schema.label)
+    columns: dict[str, NDArray[Any]] = {"label": label.astype(np.uint8)}
     if plan.schema.weight is not None:
         columns["weight"] = weights_of(chunk, plan.schema.weight.name)
     columns |= plan.key(chunk)
     present = []
     for i, number in enumerate(plan.dense):
-        numbers = number.numbers(chunk)
+        numbers = plain.get(number.name)
+        if numbers is None:
+            numbers = number.numbers(chunk)
         present.append(not bool(np.isnan(numbers).all()))
         # What needs no statistics is encoded at once: half the bytes. Missing stays NaN, to be
         # counted among the rows of train.
@@ -236,16 +256,16 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     texts: dict[str, pl.Series] = {}
     slot = 0
     for i, category in enumerate(plan.categorical):
-        values, counts = category.texts(chunk)
-        present.append(values.null_count() < len(values))
+        values = _values(chunk, category, plain.get(category.name))
+        present.append(values.any)
         if category.hashed:
-            ids, pad = category.hash(values).astype(id_type(category.size)), category.size
+            ids, pad = values.ids().astype(id_type(category.size)), category.size
         else:
-            columns[f"hashes{i}"], ids, first = dictionary(values)
+            columns[f"hashes{i}"], ids, first = dictionary(values.hashes())
             pad = len(first)
             # One row that holds all texts: columns of a table are of one length.
-            texts[f"texts{i}"] = values.gather(first).implode()
-        for row in spread(ids, counts, category.slots, pad).T:
+            texts[f"texts{i}"] = values.texts(first).implode()
+        for row in spread(ids, values.counts, category.slots, pad).T:
             columns[f"id{slot}"] = row
             slot += 1
     arrays = _write_arrays(columns, path.with_suffix(".rows"))
@@ -254,6 +274,39 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     part = Part(path, height, chunk.next, arrays, tuple(present), chunk.bad)
     part.save()
     return part
+
+
+@dataclass(frozen=True)
+class _Values:
+    """The values of a categorical column in a chunk; how many each row has, if not one."""
+
+    any: bool
+    ids: Callable[[], NDArray[Any]]
+    hashes: Callable[[], NDArray[np.uint64]]
+    texts: Callable[[NDArray[np.int64]], pl.Series]
+    counts: NDArray[np.int64] | None = None
+
+
+def _values(chunk: Chunk, column: CategoricalEncoder, plain: NDArray[Any] | None) -> _Values:
+    """The values, with what was read of them from plain text."""
+    fields = chunk.fields
+    if plain is None or fields is None:
+        series, counts = column.texts(chunk)
+        return _Values(
+            series.null_count() < len(series),
+            lambda: column.hash(series),
+            lambda: hash_texts(series),
+            series.gather,
+            counts,
+        )
+
+    def texts(rows: NDArray[np.int64]) -> pl.Series:
+        there = plain[rows] != MISSING
+        found = fields.texts(column.name, rows[there])
+        return found if there.all() else found.append(pl.Series([None], dtype=pl.String))
+
+    missing = plain == MISSING if plain.dtype == np.uint64 else plain < 0
+    return _Values(not missing.all(), lambda: column.ids(plain, missing), lambda: plain, texts)
 
 
 def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tuple[str, int, int]]:
@@ -268,19 +321,33 @@ def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tup
 
 
 def dictionary(
-    values: pl.Series,
+    hashes: NDArray[np.uint64],
 ) -> tuple[NDArray[np.uint64], NDArray[np.unsignedinteger[Any]], NDArray[np.int64]]:
-    """The distinct hashes of texts, rising; the place of each text among them; and for each hash
-    the row of a text that has it."""
-    hashes = hash_texts(values)
-    order = np.argsort(hashes)
-    ordered = hashes[order]
-    first = np.ones(len(order), dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    keys = ordered[first]
-    places = np.empty(len(order), dtype=id_type(len(keys)))
-    places[order] = (np.cumsum(first) - 1).astype(places.dtype)
-    return keys, places, order[first]
+    """The distinct hashes, rising; the place of each hash among them; and for each of them a row
+    that has it."""
+    found, rows = distinct(hashes)
+    order = np.argsort(hashes[rows])
+    rows = rows[order]
+    places = np.empty(len(order), dtype=id_type(len(order)))
+    places[order] = np.arange(len(order), dtype=places.dtype)
+    return hashes[rows], places[found], rows
+
+
+def distinct(hashes: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Hashes by numbers: the number of each; and a row that has each number."""
+    kernels = library()
+    if kernels is None:
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        return inverse, first.astype(np.int64)
+    numbers = np.empty(len(hashes), np.uint32)
+    rows = np.empty(len(hashes), np.int64)
+    hashes = np.ascontiguousarray(hashes)
+    kernels.distinct_hashes.restype = ctypes.c_long
+    pointers = (ctypes.c_void_p(x.ctypes.data) for x in (hashes, numbers, rows))
+    count = kernels.distinct_hashes(ctypes.c_long(len(hashes)), *pointers)
+    if count < 0:
+        raise MemoryError
+    return numbers, rows[:count].copy()
 
 
 def stage_log(
@@ -308,6 +375,8 @@ def stage_log(
         parts.append(Part.load(path))
     if parts and parts[-1].next is None:
         return parts
+    if plan.kinds:
+        log = log.located()
     chunks = log.chunks(chunk_bytes=chunk_bytes, start=parts[-1].next if parts else None)
     if not parts:
         parts.append(stage(next(chunks), plan, path))

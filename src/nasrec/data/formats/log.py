@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -13,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nasrec.data.formats.fields import Fields
 from nasrec.data.formats.sources import is_compressed
 from nasrec.errors import DataError
 
@@ -74,6 +77,18 @@ class Chunk:
     next: Position | None = None
     sampled: bool = False
 
+    @property
+    def fields(self) -> Fields | None:
+        """Where the fields are in the text, if that was asked for (`Log.located`), and the text is
+        plain."""
+        return None
+
+    def followed_by(self, position: Position | None, bad: tuple[BadLine, ...] = ()) -> Chunk:
+        """The chunk with another `next`, and more bad lines; its frame is not looked at."""
+        chunk = copy(self)
+        vars(chunk).update(next=position, bad=(*self.bad, *bad))
+        return chunk
+
     def place(self, row: int | None = None, column: str | None = None) -> str:
         """Where something is, for an error message; `row` counts from 0 within the chunk."""
         parts = [self.file]
@@ -87,6 +102,32 @@ class Chunk:
     def require(self, columns: Iterable[str]) -> None:
         """Raise a `DataError` with the nearest names if one of `columns` is not there."""
         require_columns(columns, self.frame.columns, self.file)
+
+
+class PlainChunk(Chunk):
+    """A chunk of plain text. Its frame is made when it is first looked at."""
+
+    def __init__(
+        self,
+        make: Callable[[], pl.DataFrame],
+        fields: Fields,
+        file: str,
+        lines: NDArray[np.int64],
+        first_row: int,
+    ) -> None:
+        super().__init__(pl.DataFrame(), file, lines, first_row)
+        vars(self).update(_make=make, _fields=fields)
+        del vars(self)["frame"]
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """The rows."""
+        return vars(self)["_make"]()  # type: ignore[no-any-return]
+
+    @property
+    def fields(self) -> Fields:
+        """Where the fields are in the text."""
+        return vars(self)["_fields"]  # type: ignore[no-any-return]
 
 
 def require_columns(wanted: Iterable[str], columns: Sequence[str], where: str) -> None:
@@ -140,6 +181,10 @@ class Reader(Protocol):
 
     def companions(self, path: Path) -> tuple[Path, ...]:
         """Other files whose content goes into the rows."""
+        ...
+
+    def located(self) -> Reader:
+        """The same reader; its chunks know where their fields are, if it can tell."""
         ...
 
 
@@ -219,11 +264,15 @@ class Log:
                 bad_rows=self.bad_rows,
             ):
                 if chunk.next is not None:
-                    yield replace(chunk, next=replace(chunk.next, file=index))
+                    yield chunk.followed_by(replace(chunk.next, file=index))
                 elif index + 1 < len(self.files):
-                    yield replace(chunk, next=Position(index + 1))
+                    yield chunk.followed_by(Position(index + 1))
                 else:
                     yield chunk
+
+    def located(self) -> Log:
+        """The same log; its chunks know where their fields are, where the reader can tell."""
+        return self if self.reader is None else replace(self, reader=self.reader.located())
 
     def whole(self) -> Chunk:
         """All rows in memory; those of several files do not know their places.

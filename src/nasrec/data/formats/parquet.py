@@ -42,6 +42,10 @@ class ParquetReader:
         """No other files."""
         return ()
 
+    def located(self) -> ParquetReader:
+        """The same: it is no text."""
+        return self
+
     def chunks(
         self,
         path: Path,

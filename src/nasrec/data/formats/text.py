@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from nasrec.data.formats.buffer import SMALL, Buffer, first_newline, skip_blank, skip_line
-from nasrec.data.formats.log import BadLine, BadRows, Chunk, Position, require_columns
+from nasrec.data.formats.fields import find_fields
+from nasrec.data.formats.log import BadLine, BadRows, Chunk, PlainChunk, Position, require_columns
 from nasrec.data.formats.scan import (
     NEWLINE,
     count_byte,
@@ -32,6 +34,7 @@ from nasrec.data.formats.scan import (
 from nasrec.data.formats.sources import opened
 from nasrec.errors import DataError
 
+T = TypeVar("T")
 MARK = b"\xef\xbb\xbf"
 """The byte order mark that some programs put before UTF-8."""
 MAX_RECORD = 1 << 26
@@ -75,12 +78,14 @@ class TextReader:
         quoted: whether double quotes may enclose fields, and newlines in them.
         names: the columns of files without a header; None if the first line names them.
         derived: columns computed from these.
+        locating: whether chunks of plain text know where their fields are.
     """
 
     separator: str
     quoted: bool = True
     names: tuple[str, ...] | None = None
     derived: tuple[Derived, ...] = ()
+    locating: bool = False
 
     def columns(self, path: Path) -> tuple[str, ...]:
         """The columns of the file, then the derived ones."""
@@ -107,6 +112,10 @@ class TextReader:
     def companions(self, path: Path) -> tuple[Path, ...]:
         """No other files."""
         return ()
+
+    def located(self) -> TextReader:
+        """See `log.Reader`; readers with rows of their own making do not tell."""
+        return replace(self, locating=True) if type(self) is TextReader else self
 
     def chunks(
         self,
@@ -160,25 +169,45 @@ class TextReader:
         while True:
             text, fault, final = self._next(buffer, window)
             bad: list[BadLine] = []
-            frame, lines, body = self._read(text, names, columns, path, at.line, bad_rows, bad)
-            frame, lines = self._judged(frame, lines, body, path, bad_rows, bad)
-            frame, lines = self.finish(frame, lines, path, columns)
-            after = Position(
-                offset=at.offset + len(text),
-                row=at.row + frame.height,
-                line=at.line + count_byte(text, NEWLINE),
-            )
+            plain = self.locating and set(columns) <= set(names)
+            fields = find_fields(text, self.separator, names) if plain else None
+            read = partial(self._made, text, names, columns, path, at.line, bad_rows, bad)
+            if fields is None:
+                frame, lines = read()
+                rows, breaks = frame.height, count_byte(text, NEWLINE)
+                chunk = Chunk(frame, str(path), lines, at.row)
+            else:
+                rows = breaks = fields.rows
+                lines = np.arange(at.line, at.line + rows)
+                chunk = PlainChunk(partial(_first, read), fields, str(path), lines, at.row)
+            after = Position(offset=at.offset + len(text), row=at.row + rows, line=at.line + breaks)
             buffer.skip(len(text))
             if fault is not None:
                 _found(bad, bad_rows, path, after.line, fault, buffer.peek(1024))
                 length = skip_line(buffer)
                 after = Position(offset=after.offset + length, row=after.row, line=after.line + 1)
             following = None if final else after
-            yield Chunk(frame.select(columns), str(path), lines, at.row, tuple(bad), following)
+            yield chunk.followed_by(following, tuple(bad))
             if final:
                 return
             at = after
             window = SMALL if fault else min(chunk_bytes, 2 * window)
+
+    def _made(
+        self,
+        text: bytes,
+        names: tuple[str, ...],
+        columns: Sequence[str],
+        path: Path,
+        first_line: int,
+        bad_rows: BadRows,
+        bad: list[BadLine],
+    ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+        """The rows of whole records, with the columns asked for, and their lines."""
+        frame, lines, body = self._read(text, names, columns, path, first_line, bad_rows, bad)
+        frame, lines = self._judged(frame, lines, body, path, bad_rows, bad)
+        frame, lines = self.finish(frame, lines, path, columns)
+        return frame.select(columns), lines
 
     def needed(self, columns: Sequence[str]) -> set[str]:
         """The columns of the file that `columns` are made from."""
@@ -411,6 +440,10 @@ class TextReader:
             if not column:
                 raise DataError("a column without a name", where=where, mend=mend)
         return tuple(names)
+
+
+def _first(read: Callable[[], tuple[T, object]]) -> T:
+    return read()[0]
 
 
 def _ragged(found: int, expected: int) -> _Fault:

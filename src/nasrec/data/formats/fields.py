@@ -1,0 +1,107 @@
+"""The fields of plain text, found and read by compiled kernels, without a data frame.
+
+Plain is ASCII without quotes or carriage returns, in which each line is a record with all its
+fields. A column whose every field is of the kind asked for is read here, exactly as it would be
+from a data frame; other columns, and text that is not plain, are left to that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from nasrec.data.formats.scan import NEWLINE, count_byte
+from nasrec.native import library
+
+Kind = Literal["number", "hash", "decimal", "hex"]
+"""Numbers (float64, NaN where missing), hashes of texts (uint64; data/hash.py), or the integers
+that texts spell (int64, -1 where missing)."""
+KINDS: dict[Kind, tuple[int, type[Any]]] = {
+    "number": (0, np.float64),
+    "hash": (1, np.uint64),
+    "decimal": (10, np.int64),
+    "hex": (16, np.int64),
+}
+
+
+class _Job(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ("column", "kind", "plain")]
+    _fields_ += [("out", ctypes.c_void_p)]
+
+
+@dataclass(frozen=True, eq=False)
+class Fields:
+    """Where the fields of a text are; made by `find_fields`.
+
+    Args:
+        text: the text.
+        names: its columns.
+        rows: how many records it has.
+        ends: (columns, rows or more) where each field ends.
+    """
+
+    text: bytes
+    names: tuple[str, ...]
+    rows: int
+    ends: NDArray[np.uint32]
+
+    def read(self, kinds: Mapping[str, Kind]) -> dict[str, NDArray[Any]]:
+        """The values of columns, (rows,) each; without those that have fields of another kind."""
+        kernels = library()
+        assert kernels is not None
+        jobs = (_Job * len(kinds))()
+        found = {}
+        for job, (name, kind) in zip(jobs, kinds.items(), strict=True):
+            number, dtype = KINDS[kind]
+            found[name] = np.empty(self.rows, dtype)
+            job.column, job.kind, job.plain = self.names.index(name), number, 1
+            job.out = found[name].ctypes.data
+        kernels.read_fields(
+            self.text, *_longs(len(self.text), self.rows, self.ends.shape[1]),
+            ctypes.c_void_p(self.ends.ctypes.data), ctypes.c_long(len(self.names)), jobs,
+            ctypes.c_long(len(jobs)),
+        )  # fmt: skip
+        return {n: v for job, (n, v) in zip(jobs, found.items(), strict=True) if job.plain}
+
+    def texts(self, column: str, rows: NDArray[np.int64]) -> pl.Series:
+        """The texts of a column in some rows, none of which is empty."""
+        if not len(rows):
+            return pl.Series([], dtype=pl.String)
+        kernels = library()
+        assert kernels is not None
+        kernels.joined_fields.restype = ctypes.c_long
+        rows = np.ascontiguousarray(rows, dtype=np.int64)
+        given = (
+            self.text, ctypes.c_long(self.ends.shape[1]), ctypes.c_void_p(self.ends.ctypes.data),
+            *_longs(len(self.names), self.names.index(column)),
+            ctypes.c_void_p(rows.ctypes.data), ctypes.c_long(len(rows)),
+        )  # fmt: skip
+        joined = ctypes.create_string_buffer(kernels.joined_fields(*given, None))
+        kernels.joined_fields(*given, joined)
+        return pl.Series([joined.raw.decode("ascii")]).str.split("\n").explode()
+
+
+def find_fields(text: bytes, separator: str, names: tuple[str, ...]) -> Fields | None:
+    """The fields of a text; None if it is not plain, or there is no kernel."""
+    kernels = library()
+    if kernels is None or len(names) < 2 or len(text) >= 1 << 32 or not text.endswith(b"\n"):
+        return None
+    # An odd number of cache lines: columns a power of two apart would share few places of a cache.
+    rows = count_byte(text, NEWLINE)
+    ends = np.empty((len(names), 16 * (-(-rows // 16) | 1)), np.uint32)
+    kernels.text_fields.restype = ctypes.c_long
+    found = kernels.text_fields(
+        text, ctypes.c_long(len(text)), ctypes.c_char(separator.encode()),
+        *_longs(*ends.shape), ctypes.c_void_p(ends.ctypes.data),
+    )  # fmt: skip
+    return Fields(text, names, rows, ends) if found == rows else None
+
+
+def _longs(*values: int) -> tuple[ctypes.c_long, ...]:
+    return tuple(ctypes.c_long(value) for value in values)

@@ -1,0 +1,121 @@
+"""Fields read from plain text by the kernels, against the data frame and a plain split."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nasrec.data import Column, Schema, prepare, staging
+from nasrec.data.encode import CategoricalEncoder
+from nasrec.data.formats import Chunk, fields
+from nasrec.data.formats.fields import find_fields
+from nasrec.data.hash import hash_texts
+from nasrec.data.staging import distinct
+from nasrec.data.values import numbers_of, texts_of
+from tests.data.logs import contents
+
+pytestmark = pytest.mark.skipif(
+    fields.library() is None, reason="no C compiler, or NASREC_NATIVE is off"
+)
+
+NAMES = ("a", "b", "c")
+anything = st.text("0123456789abcdefABCDEFgG.-+ eE_x/:@", max_size=20)
+decimal = st.decimals(-(10**9), 10**9, allow_nan=False, places=6).map(str)
+values = st.one_of(
+    st.lists(anything, min_size=1, max_size=12),
+    st.lists(decimal | st.just(""), min_size=1, max_size=12),
+    st.lists(st.text("0123456789", max_size=17), min_size=1, max_size=12),
+    st.lists(st.text("0123456789abcdefABCDEF", max_size=17), min_size=1, max_size=12),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values, st.integers(0, 2), st.sampled_from("\t,;"))
+def test_columns_are_those_of_the_frame(texts, place, separator):
+    rows = [[""] * place + [text] + ["xyz"] * (2 - place) for text in texts]
+    text = "".join(separator.join(row) + "\n" for row in rows).encode()
+    found = find_fields(text, separator, NAMES)
+    assert found is not None
+    assert found.rows == len(texts)
+    name, frame = NAMES[place], pl.DataFrame({"x": [text or None for text in texts]})
+    chunk = Chunk(frame.cast(pl.String), "frame")
+    hashes = found.read({name: "hash"})[name]
+    assert hashes.tolist() == hash_texts(texts_of(chunk, "x")).tolist()
+    if numbers := found.read({name: "number"}):
+        assert numbers[name].tobytes() == numbers_of(chunk, "x").tobytes()
+    for kind in ("hex", "decimal"):
+        if integers := found.read({name: kind}):
+            encoder = CategoricalEncoder("x", hash_size=1009, hash_as=kind)
+            ids = encoder.ids(integers[name], integers[name] < 0)
+            assert ids.tolist() == encoder.hash(chunk.frame["x"]).tolist()
+    there = np.array([i for i, text in enumerate(texts) if text][::-1], dtype=np.int64)
+    assert found.texts(name, there).to_list() == [texts[i] for i in there]
+
+
+def test_which_fields_are_of_a_kind():
+    text = b"-12.50,ff,7\n,,\n00.5,0A,1e5\n"
+    found = find_fields(text, ",", NAMES).read({"a": "number", "b": "hex", "c": "number"})
+    assert set(found) == {"a", "b"}
+    assert found["a"].tolist() == pytest.approx([-12.5, np.nan, 0.5], nan_ok=True)
+    assert found["b"].tolist() == [255, -1, 10]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=40) | st.text("a1,\n", max_size=300).map(str.encode), st.booleans())
+def test_only_plain_text_with_all_fields_has_fields(text, long):
+    text = b"12,34567,abcdefgh\n" * 20 * long + text
+    found = find_fields(text, ",", NAMES)
+    lines = text.split(b"\n")
+    plain = text.isascii() and not set(text) & set(b'"\r') and not lines.pop()
+    assert (found is not None) == (plain and bool(text) and all(x.count(b",") == 2 for x in lines))
+    if found is not None:
+        ends = found.ends[:, : found.rows].T.reshape(-1).tolist()
+        split = [field for line in lines for field in line.split(b",")]
+        begins = [0, *(end + 1 for end in ends)]
+        assert [text[a:b] for a, b in zip(begins, ends, strict=False)] == split
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 2**64 - 1)), st.integers(1, 5000), st.integers(0, 3))
+def test_distinct_hashes(drawn, count, seed):
+    many = np.random.default_rng(seed).integers(0, count, count, dtype=np.uint64) << np.uint64(20)
+    hashes = np.concatenate([np.array(drawn, np.uint64), many])
+    numbers, rows = distinct(hashes)
+    assert np.array_equal(hashes[rows][numbers], hashes)
+    assert len(rows) == len(set(hashes.tolist()))
+
+
+SCHEMA = Schema(
+    columns=(
+        Column(name="label", role="label"),
+        Column(name="i", role="dense", transform="log1p"),
+        Column(name="f", role="dense", transform="standardize"),
+        Column(name="c", role="categorical", min_count=2),
+        Column(name="h", role="categorical", hash_size=97, hash_as="hex"),
+        Column(name="t", role="categorical", hash_size=1000),
+    )
+)
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_prepared_bytes_are_the_same_without_kernels(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    lines = ["label,i,unused,f,c,h,t\n"]
+    for row in range(2000):
+        odd = row % 301 == 300  # here and there a value that is not plain
+        i = "NA" if odd else rng.choice(["", "3", "17", "250000"])
+        f = "1.5e-3" if row == 700 else f"{rng.normal():.3f}"
+        c = "é" if row in (1500, 1501) else rng.choice(["", "x", "y", f"v{rng.integers(300)}"])
+        h = "zz" if odd else f"{rng.integers(1 << 32):x}"
+        lines.append(f"{rng.integers(2)},{i},?,{f},{c},{h},text {rng.integers(50)}\n")
+    path = tmp_path / "log.csv"
+    path.write_text("".join(lines))
+    ours = prepare(path, tmp_path / "compiled", schema=SCHEMA)
+    monkeypatch.setattr(fields, "library", lambda: None)
+    monkeypatch.setattr(staging, "library", lambda: None)
+    prepare(path, tmp_path / "plain", schema=SCHEMA)
+    assert contents(tmp_path / "compiled") == contents(tmp_path / "plain")
+    assert len(ours.train) == 1600
