@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec.data import Column, Schema, prepare, staging
+from nasrec.data import Column, Schema, hash, prepare
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk, fields
-from nasrec.data.formats.fields import find_fields
-from nasrec.data.hash import hash_texts
-from nasrec.data.staging import distinct
+from nasrec.data.formats.fields import Packed, find_fields
+from nasrec.data.hash import distinct, hash_texts
 from nasrec.data.values import numbers_of, texts_of
 from tests.data.logs import contents
 
@@ -52,7 +53,8 @@ def test_columns_are_those_of_the_frame(texts, place, separator):
             ids = encoder.ids(integers[name], integers[name] < 0)
             assert ids.tolist() == encoder.hash(chunk.frame["x"]).tolist()
     there = np.array([i for i, text in enumerate(texts) if text][::-1], dtype=np.int64)
-    assert found.texts(name, there).to_list() == [texts[i] for i in there]
+    packed = Packed(*found.packed(name, there)).texts(np.arange(len(there)))
+    assert packed.to_list() == [texts[i] for i in there]
 
 
 def test_which_fields_are_of_a_kind():
@@ -88,6 +90,16 @@ def test_distinct_hashes(drawn, count, seed):
     assert len(rows) == len(set(hashes.tolist()))
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.none() | st.text(min_size=1, max_size=9)), st.booleans(), st.data())
+def test_packed_texts(texts, kernels, data):
+    packed = Packed.of(pl.Series(texts, dtype=pl.String))
+    rows = data.draw(st.lists(st.sampled_from(range(len(texts))))) if texts else []
+    with mock.patch.object(fields, "library", fields.library if kernels else lambda: None):
+        found = packed.texts(np.array(rows, dtype=np.int64))
+    assert found.to_list() == [texts[i] for i in rows]
+
+
 SCHEMA = Schema(
     columns=(
         Column(name="label", role="label"),
@@ -115,7 +127,7 @@ def test_prepared_bytes_are_the_same_without_kernels(tmp_path, monkeypatch):
     path.write_text("".join(lines))
     ours = prepare(path, tmp_path / "compiled", schema=SCHEMA)
     monkeypatch.setattr(fields, "library", lambda: None)
-    monkeypatch.setattr(staging, "library", lambda: None)
+    monkeypatch.setattr(hash, "library", lambda: None)
     prepare(path, tmp_path / "plain", schema=SCHEMA)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "plain")
     assert len(ours.train) == 1600

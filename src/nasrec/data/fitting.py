@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nasrec.data.encode import CategoricalEncoder, Encoder, fit_dense, vocabulary
+from nasrec.data.hash import distinct
 from nasrec.data.schema import Column
 from nasrec.data.split import Codes
 from nasrec.data.staging import Part, Plan, in_order
@@ -107,14 +108,12 @@ def _counts(
         if not len(hashes):
             continue
         counts = np.concatenate([c[s] for c, s in zip(seen, pieces, strict=True)])
-        order = np.argsort(hashes)
-        hashes = hashes[order]
-        first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))
-        total = np.add.reduceat(counts[order], first, dtype=np.int64)
+        numbers, first = distinct(hashes)
+        total = np.bincount(numbers, counts, len(first)).astype(np.int64)  # exact below 2**53
         kept = total >= (column.min_count or 1)
         # Which value of which part has each hash; any will do, as they are the same text.
         sizes = np.array([s.stop - s.start for s in pieces])
-        local = order[first[kept]]
+        local = first[kept]
         of = np.searchsorted(np.cumsum(sizes), local, side="right")
         before = np.cumsum(sizes) - sizes
         starts = np.array([s.start for s in pieces])
@@ -126,7 +125,7 @@ def _counts(
     texts = []
     for part_number, part in enumerate(parts):
         low, high = np.searchsorted(places, begins[part_number : part_number + 2])
-        texts.append(part.texts(number).gather(places[low:high] - begins[part_number]))
+        texts.append(part.texts(number, places[low:high] - begins[part_number]))
     return pl.DataFrame({"value": pl.concat(texts), "count": counts})
 
 

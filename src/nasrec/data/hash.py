@@ -14,9 +14,14 @@ UTF-8, cut into words of 8 bytes (little-endian, the last one filled up with zer
 
 from __future__ import annotations
 
+import ctypes
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from nasrec.native import library
 
 MISSING = np.uint64(2**64 - 1)
 BLOCK = 1 << 16
@@ -76,3 +81,20 @@ def _mix(hashes: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
     hashes ^= hashes >> np.uint64(27)
     hashes *= _SECOND
     hashes ^= hashes >> np.uint64(31)
+
+
+def distinct(hashes: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Hashes by numbers: the number of each; and a row that has each number."""
+    kernels = library()
+    if kernels is None:
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        return inverse, first.astype(np.int64)
+    numbers = np.empty(len(hashes), np.uint32)
+    rows = np.empty(len(hashes), np.int64)
+    hashes = np.ascontiguousarray(hashes)
+    kernels.distinct_hashes.restype = ctypes.c_long
+    pointers = (ctypes.c_void_p(x.ctypes.data) for x in (hashes, numbers, rows))
+    count = kernels.distinct_hashes(ctypes.c_long(len(hashes)), *pointers)
+    if count < 0:
+        raise MemoryError
+    return numbers, rows[:count].copy()

@@ -40,6 +40,7 @@ from nasrec.data.recipe import (
 )
 from nasrec.data.schema import DEFAULT_MIN_COUNT, Role, Schema
 from nasrec.data.split import DEFAULT_FRACTIONS, SPLITS, RandomSplit, SplitSpec, parse_split
+from nasrec.data.staging import PARTS
 from nasrec.data.store import MANIFEST, VERSION, canonical, finish, read_manifest, sha256
 from nasrec.data.work import rename_whole, size, working
 from nasrec.errors import ConfigError, DataError
@@ -175,7 +176,7 @@ def prepare(
     threads = threads or len(os.sched_getaffinity(0))
     chunk_bytes = int(np.clip(memory // (EXPANSION * (threads + 2)), *CHUNK_BYTES))
     state = state_of(sources)
-    begun = sha256(canonical([settings, without_reasons(schema), state, chunk_bytes]))
+    begun = sha256(canonical([settings, without_reasons(schema), state, chunk_bytes, PARTS]))
     with working(out, begun) as work:
         run = Passes(work, sources, schema, spec, bad_rows != "error", chunk_bytes, threads, tell)
         with ThreadPoolExecutor(1) as pool:

@@ -2,7 +2,7 @@
 
 A part holds the rows of one chunk, column by column: labels, what the split goes by, numbers, and
 for each categorical column the place of each value in a dictionary of the part. The dictionaries
-(hash and text of every value that occurs, in order of the hash) are in a file of their own. From
+(hash and text of every value that occurs, in order of the hash) stand behind the rows. From
 then on no text is looked at again: vocabularies grow from the dictionaries, and ids from the
 places. A part appears whole or not at all, so a preparation that was killed goes on behind the
 last one.
@@ -10,7 +10,6 @@ last one.
 
 from __future__ import annotations
 
-import ctypes
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,8 +25,8 @@ from numpy.typing import NDArray
 
 from nasrec.data.encode import CategoricalEncoder, DenseEncoder, spread
 from nasrec.data.formats import BadLine, Chunk, Log, Position
-from nasrec.data.formats.fields import Kind
-from nasrec.data.hash import MISSING, hash_texts
+from nasrec.data.formats.fields import Kind, Packed
+from nasrec.data.hash import MISSING, distinct, hash_texts
 from nasrec.data.layout import id_type
 from nasrec.data.schema import Schema
 from nasrec.data.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit, column_codes
@@ -35,10 +34,11 @@ from nasrec.data.times import parse_times
 from nasrec.data.values import LARGEST, Rows, clicks_of, faults_of, texts_of, weights_of
 from nasrec.errors import DataError
 from nasrec.files import write_text
-from nasrec.native import library
 
 T = TypeVar("T")
 
+PARTS = 2
+"""Version of what a part holds: what another version has left is not gone on from."""
 ALIGNMENT = 64
 WORDS = {"label": "0 or 1", "dense": "finite number", "weight": "number from 0 on"}
 """What a value must be, by its column's role."""
@@ -215,15 +215,14 @@ class Part:
         """The hashes in the dictionary of a categorical column, rising."""
         return self.column(f"hashes{column}")
 
-    def texts(self, column: int) -> pl.Series:
-        """The texts in the dictionary of a categorical column, in the same order."""
-        name = f"texts{column}"
-        return pl.read_ipc(self.path.with_suffix(".texts"), columns=[name])[name].explode()
+    def texts(self, column: int, rows: NDArray[np.int64]) -> pl.Series:
+        """Some texts of the dictionary of a categorical column; null is the missing value."""
+        return Packed(self.column(f"texts{column}"), self.column(f"ends{column}")).texts(rows)
 
     @property
     def bytes(self) -> int:
         """Size on disk."""
-        return sum(self.path.with_suffix(s).stat().st_size for s in (".rows", ".texts"))
+        return self.path.with_suffix(".rows").stat().st_size
 
 
 def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
@@ -253,7 +252,6 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
         if number.transform != "standardize":
             numbers = np.where(np.isnan(numbers), np.float32("nan"), number.encode(numbers))
         columns[f"dense{i}"] = numbers
-    texts: dict[str, pl.Series] = {}
     slot = 0
     for i, category in enumerate(plan.categorical):
         values = _values(chunk, category, plain.get(category.name))
@@ -263,13 +261,11 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
         else:
             columns[f"hashes{i}"], ids, first = dictionary(values.hashes())
             pad = len(first)
-            # One row that holds all texts: columns of a table are of one length.
-            texts[f"texts{i}"] = values.texts(first).implode()
+            columns[f"texts{i}"], columns[f"ends{i}"] = values.texts(first)
         for row in spread(ids, values.counts, category.slots, pad).T:
             columns[f"id{slot}"] = row
             slot += 1
     arrays = _write_arrays(columns, path.with_suffix(".rows"))
-    pl.DataFrame(texts).write_ipc(path.with_suffix(".texts"), compression="uncompressed")
     height = len(columns["label"])
     part = Part(path, height, chunk.next, arrays, tuple(present), chunk.bad)
     part.save()
@@ -283,7 +279,7 @@ class _Values:
     any: bool
     ids: Callable[[], NDArray[Any]]
     hashes: Callable[[], NDArray[np.uint64]]
-    texts: Callable[[NDArray[np.int64]], pl.Series]
+    texts: Callable[[NDArray[np.int64]], Packed]
     counts: NDArray[np.int64] | None = None
 
 
@@ -296,17 +292,17 @@ def _values(chunk: Chunk, column: CategoricalEncoder, plain: NDArray[Any] | None
             series.null_count() < len(series),
             lambda: column.hash(series),
             lambda: hash_texts(series),
-            series.gather,
+            lambda rows: Packed.of(series.gather(rows)),
             counts,
         )
 
-    def texts(rows: NDArray[np.int64]) -> pl.Series:
-        there = plain[rows] != MISSING
-        found = fields.texts(column.name, rows[there])
-        return found if there.all() else found.append(pl.Series([None], dtype=pl.String))
-
     missing = plain == MISSING if plain.dtype == np.uint64 else plain < 0
-    return _Values(not missing.all(), lambda: column.ids(plain, missing), lambda: plain, texts)
+    return _Values(
+        not missing.all(),
+        lambda: column.ids(plain, missing),
+        lambda: plain,
+        partial(fields.packed, column.name),
+    )
 
 
 def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tuple[str, int, int]]:
@@ -331,23 +327,6 @@ def dictionary(
     places = np.empty(len(order), dtype=id_type(len(order)))
     places[order] = np.arange(len(order), dtype=places.dtype)
     return hashes[rows], places[found], rows
-
-
-def distinct(hashes: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Hashes by numbers: the number of each; and a row that has each number."""
-    kernels = library()
-    if kernels is None:
-        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        return inverse, first.astype(np.int64)
-    numbers = np.empty(len(hashes), np.uint32)
-    rows = np.empty(len(hashes), np.int64)
-    hashes = np.ascontiguousarray(hashes)
-    kernels.distinct_hashes.restype = ctypes.c_long
-    pointers = (ctypes.c_void_p(x.ctypes.data) for x in (hashes, numbers, rows))
-    count = kernels.distinct_hashes(ctypes.c_long(len(hashes)), *pointers)
-    if count < 0:
-        raise MemoryError
-    return numbers, rows[:count].copy()
 
 
 def stage_log(

@@ -168,21 +168,14 @@ void read_fields(const char *text, long size, long rows, long stride, const uint
     }
 }
 
-/* Copy the fields of some rows of a column, one after the other, each with a newline before it but
-   the first. Returns how many bytes there are; writes none where `out` is 0. */
-long joined_fields(const char *text, long stride, const uint32_t *ends, long fields, long column,
-                   const int64_t *rows, long count, char *out) {
-    const uint32_t *end = ends + column * stride;
-    const uint32_t *before = column ? end - stride : ends + (fields - 1) * stride - 1;
-    long at = 0;
+/* Copy pieces of a text, one after the other, a newline between two. */
+void join_texts(const char *text, long count, const int64_t *begins, const int64_t *stops,
+                char *out) {
     for (long i = 0; i < count; i++) {
-        long r = rows[i], from = column || r ? before[r] + 1 : 0, length = end[r] - from;
-        if (out && i) out[at] = '\n';
-        at += i > 0;
-        if (out) memcpy(out + at, text + from, length);
-        at += length;
+        if (i) *out++ = '\n';
+        memcpy(out, text + begins[i], stops[i] - begins[i]);
+        out += stops[i] - begins[i];
     }
-    return at;
 }
 
 /* Number distinct hashes in the order in which they come: `places` gets the number of each of the

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -46,7 +46,7 @@ class Fields:
         ends: (columns, rows or more) where each field ends.
     """
 
-    text: bytes
+    text: bytes | NDArray[np.uint8]
     names: tuple[str, ...]
     rows: int
     ends: NDArray[np.uint32]
@@ -63,28 +63,68 @@ class Fields:
             job.column, job.kind, job.plain = self.names.index(name), number, 1
             job.out = found[name].ctypes.data
         kernels.read_fields(
-            self.text, *_longs(len(self.text), self.rows, self.ends.shape[1]),
+            self._pointer, *_longs(len(self.text), self.rows, self.ends.shape[1]),
             ctypes.c_void_p(self.ends.ctypes.data), ctypes.c_long(len(self.names)), jobs,
             ctypes.c_long(len(jobs)),
         )  # fmt: skip
         return {n: v for job, (n, v) in zip(jobs, found.items(), strict=True) if job.plain}
 
-    def texts(self, column: str, rows: NDArray[np.int64]) -> pl.Series:
-        """The texts of a column in some rows, none of which is empty."""
+    def packed(self, column: str, rows: NDArray[np.int64]) -> Packed:
+        """The texts of a column in some rows."""
+        number, ends = self.names.index(column), self.ends
+        rows = np.ascontiguousarray(rows, dtype=np.int64)
+        if number:
+            begins = ends[number - 1][rows].astype(np.int64) + 1
+        else:
+            begins = np.where(rows > 0, ends[-1][rows - 1].astype(np.int64) + 1, 0)
+        stops = ends[number][rows].astype(np.int64)
+        packed = np.cumsum(stops - begins + 1) - 1
+        kernels = library()
+        if kernels is None:
+            text = bytes(self.text)
+            cuts = zip(begins.tolist(), stops.tolist(), strict=True)
+            joined = np.frombuffer(b"\n".join([text[a:b] for a, b in cuts]), np.uint8)
+        else:
+            joined = np.empty(packed[-1] if len(packed) else 0, np.uint8)
+            pointers = (ctypes.c_void_p(x.ctypes.data) for x in (begins, stops, joined))
+            kernels.join_texts(self._pointer, ctypes.c_long(len(rows)), *pointers)
+        return Packed(joined, packed.astype(np.uint32))
+
+    @property
+    def _pointer(self) -> bytes | ctypes.c_void_p:
+        text = self.text
+        return text if isinstance(text, bytes) else ctypes.c_void_p(text.ctypes.data)
+
+
+class Packed(NamedTuple):
+    """Texts in one array: side by side, a newline between two; and where each ends (uint32)."""
+
+    joined: NDArray[np.uint8]
+    ends: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, texts: pl.Series) -> Packed:
+        """The texts of a String series; null becomes empty."""
+        if not len(texts):
+            return cls(np.empty(0, np.uint8), np.empty(0, np.uint32))
+        lengths = texts.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
+        joined = texts.fill_null("").str.join("\n").item().encode()
+        ends = np.cumsum(lengths + 1) - 1
+        return cls(np.frombuffer(joined, np.uint8), ends.astype(np.uint32))
+
+    def texts(self, rows: NDArray[np.int64]) -> pl.Series:
+        """Some of the texts; null for empty ones."""
         if not len(rows):
             return pl.Series([], dtype=pl.String)
-        kernels = library()
-        assert kernels is not None
-        kernels.joined_fields.restype = ctypes.c_long
-        rows = np.ascontiguousarray(rows, dtype=np.int64)
-        given = (
-            self.text, ctypes.c_long(self.ends.shape[1]), ctypes.c_void_p(self.ends.ctypes.data),
-            *_longs(len(self.names), self.names.index(column)),
-            ctypes.c_void_p(rows.ctypes.data), ctypes.c_long(len(rows)),
-        )  # fmt: skip
-        joined = ctypes.create_string_buffer(kernels.joined_fields(*given, None))
-        kernels.joined_fields(*given, joined)
-        return pl.Series([joined.raw.decode("ascii")]).str.split("\n").explode()
+        field = Fields(self.joined, ("",), len(self.ends), self.ends[None, :])
+        joined, ends = field.packed("", rows)
+        text = joined.tobytes()
+        if text.count(b"\n") == len(rows) - 1:
+            found = pl.Series([text.decode()]).str.split("\n").explode()
+        else:  # texts that have newlines
+            cuts = zip([0, *(ends[:-1] + 1).tolist()], ends.tolist(), strict=True)
+            found = pl.Series([text[a:b].decode() for a, b in cuts])
+        return found.replace("", None)
 
 
 def find_fields(text: bytes, separator: str, names: tuple[str, ...]) -> Fields | None:
