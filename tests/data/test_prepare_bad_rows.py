@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -54,8 +56,23 @@ def test_bad_labels_of_a_log_without_schema(tmp_path):
     data = prepare(tmp_path / "log.csv", tmp_path / "out", label="label", bad_rows="skip")
     assert data.manifest["bad_rows"]["count"] == 3
     assert "line 101: column 'label': '2' is no 0 or 1" in data.manifest["bad_rows"]["first"][0]
-    with pytest.raises(DataError, match="only one class"):
-        prepare(tmp_path / "log.csv", tmp_path / "none", label="c", bad_rows="skip")
+
+
+def test_another_column_named_as_the_label(tmp_path, monkeypatch, in_pieces):
+    """Most rows would be left out: an error, also where only the end of the log is so."""
+    rows = [f"{i % 2},{i % 2 if i < 900 else 5},{i}" for i in range(2000)]
+    (tmp_path / "log.csv").write_text("\n".join(["label,late,c", *rows]) + "\n")
+    for label, wrong in (("c", "1,998"), ("late", "1,100")):
+        with pytest.raises(DataError, match=f"{wrong} of 2,000 rows") as caught:
+            prepare(tmp_path / "log.csv", tmp_path / "out", label=label, bad_rows="skip")
+        assert caught.value.where.endswith(f"column {label!r}")
+    sample = Log.sample
+    monkeypatch.setattr(Log, "sample", lambda log: replace(c := sample(log), frame=c.frame[:900]))
+    with pytest.raises(DataError, match="1,100 of 2,000 rows"):
+        prepare(tmp_path / "log.csv", tmp_path / "out", label="late", bad_rows="quarantine")
+    assert only(tmp_path) == ["log.csv"]
+    data = prepare(tmp_path / "log.csv", tmp_path / "out", label="label", bad_rows="skip")
+    assert data.manifest["bad_rows"]["count"] == 0
 
 
 @pytest.mark.parametrize("row", BAD)

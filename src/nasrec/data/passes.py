@@ -23,7 +23,7 @@ from nasrec.data.schema import Schema
 from nasrec.data.split import SPLITS, Codes, SplitSpec, split_codes
 from nasrec.data.staging import Part, Plan, stage_log
 from nasrec.data.store import FORMAT, VERSION, shards_of
-from nasrec.data.values import require_both_classes
+from nasrec.data.values import require_both_classes, require_most_labels
 from nasrec.data.work import require_space, size
 from nasrec.errors import DataError
 from nasrec.files import written_aside
@@ -129,6 +129,11 @@ class Passes:
             threads=self.threads,
             after_first=lambda part: self._require_space(source, part),
         )
+        begin = f"column {self.schema.label!r}: "
+        bad = [line for part in parts for line in part.bad]
+        wrong = sum(line.reason.startswith(begin) for line in bad)
+        rows = sum(part.rows for part in parts) + len(bad)
+        require_most_labels(wrong, rows, f"{source.log.name}, column {self.schema.label!r}")
         if not any(part.rows for part in parts):
             raise DataError("there are no rows", where=source.log.name, mend="write the log again")
         if source.role == "data":

@@ -42,6 +42,7 @@ from nasrec.data.schema import DEFAULT_MIN_COUNT, Role, Schema
 from nasrec.data.split import DEFAULT_FRACTIONS, SPLITS, RandomSplit, SplitSpec, parse_split
 from nasrec.data.staging import PARTS
 from nasrec.data.store import MANIFEST, VERSION, canonical, finish, read_manifest, sha256
+from nasrec.data.values import faults_of, require_most_labels
 from nasrec.data.work import rename_whole, size, working
 from nasrec.errors import ConfigError, DataError
 
@@ -172,6 +173,10 @@ def prepare(
     schema = _schema_for(sample, log, label, schema, ignore, roles, min_count, lenient)
     require_columns([c.name for c in schema.columns if c.role != "ignore"], log.columns, log.name)
     require_values(sample, [column.name for column in (*schema.dense, *schema.categorical)])
+    if lenient != "error":
+        wrong = faults_of(sample.frame[schema.label], "label")
+        place = sample.place(column=schema.label)
+        require_most_labels(int(wrong.sum()), len(wrong), place)
     warnings = [*find_leaks(_thinned(sample), schema), *split_warnings(schema, spec)]
     threads = threads or len(os.sched_getaffinity(0))
     chunk_bytes = int(np.clip(memory // (EXPANSION * (threads + 2)), *CHUNK_BYTES))

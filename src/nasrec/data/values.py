@@ -218,6 +218,18 @@ def faults_of(series: pl.Series, role: str, limit: float = np.inf) -> NDArray[np
     return np.asarray(faults)
 
 
+def require_most_labels(wrong: int, rows: int, where: str) -> None:
+    """Raise a `DataError` if of so many rows most would be left out for their label."""
+    if 2 * wrong > rows:
+        raise DataError(
+            f"{wrong:,} of {rows:,} rows have something else than 0 or 1 as their label: more than "
+            "one would leave out",
+            where=where,
+            mend="check that this is the label column, and write clicks as 1 and the rest as 0; if "
+            "most rows have no label, take them out of the log",
+        )
+
+
 def labels_of(rows: Rows, column: str) -> NDArray[np.float32]:
     """The labels, (n,) float32 of 0 and 1, with both classes present.
 
