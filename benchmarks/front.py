@@ -39,7 +39,7 @@ def search_front(data: Path, space: str, seed: int, out: Path) -> Any:
         space=space,
         supernet={"epochs": max(1, round(SEARCHED_ROWS / rows)), "path_warmup_fraction": 0.1},
         supernet_rows=SEARCHED_ROWS if rows > SEARCHED_ROWS else None,
-        scoring={"finetune_steps": 100, "finetune_rows": 2048, "valid_rows": 4096},
+        scoring={"scope": "head", "finetune_steps": 100, "finetune_rows": 2048, "valid_rows": 4096},
         costs=("madds",),
         max_madds=MAX_MADDS,
         top_k=TRAINED,

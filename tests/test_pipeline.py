@@ -44,6 +44,7 @@ from nasrec.pipeline.trials import (
     rate_variants,
     tuned,
 )
+from nasrec.search import SCORE_RECIPES, ScoreConfig
 from nasrec.search.candidate import Candidate, Score
 from nasrec.serve import ModelSpec
 from nasrec.space import NASREC_SMALL
@@ -110,6 +111,14 @@ def test_a_mapping_of_some_settings_leaves_the_others():
     assert config.model == replace(SearchConfig().model, embedding_dim=8)
     with pytest.raises(ConfigError, match="epochz"):
         SearchConfig(retrain={"epochz": 1})
+    whole = SCORE_RECIPES["whole"]
+    assert SearchConfig().scoring == whole
+    assert SearchConfig(scoring={"valid_rows": 9}).scoring == whole.model_copy(
+        update={"valid_rows": 9}
+    )
+    assert SearchConfig(scoring="paper").scoring == ScoreConfig()
+    with pytest.raises(ConfigError, match="known: paper, whole"):
+        SearchConfig(scoring="papr")
 
 
 def test_layer_norm_as_an_option_goes_before_the_recipes():
@@ -169,6 +178,20 @@ def test_the_sizes_fit_the_budget(minutes, score_by):
         seconds += (c.supernet_rows or 100_000 * c.supernet.epochs) / SPEEDS.supernet.rows
         seconds += c.planned_evaluations * SPEEDS.supernet.candidate_seconds
     assert seconds <= 60 * minutes
+
+
+def test_with_little_time_a_score_has_fewer_steps():
+    speed = SupernetSpeed(rows=2000, candidate_seconds=2.1, score_step_seconds=0.02)
+    m = replace(SPEEDS, supernet=speed)
+    for minutes, steps in ((1, 20), (10, 66), (60, 100)):
+        c = sized(SearchConfig(score_by="supernet"), m, 100_000, 60.0 * minutes)
+        assert c.scoring == SearchConfig().scoring.model_copy(update={"finetune_steps": steps})
+        seconds = (c.supernet_rows or 100_000 * c.supernet.epochs) / speed.rows
+        seconds += c.planned_evaluations * (0.1 + 0.02 * steps)
+        assert minutes == 1 or seconds <= 60 * minutes
+        assert c.planned_evaluations >= (100 if steps > 20 else 16)
+    head = SearchConfig(score_by="supernet", scoring="paper")
+    assert sized(head, SPEEDS, 100_000, 60.0).scoring == ScoreConfig()
 
 
 def test_candidates_are_trained_where_that_is_affordable():

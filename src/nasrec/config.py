@@ -21,7 +21,7 @@ from pydantic import (
 from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, build_baseline
 from nasrec.nn.inputs import Inputs
-from nasrec.search import EvolutionSettings, Goals, ScoreConfig
+from nasrec.search import SCORE_RECIPES, EvolutionSettings, Goals, ScoreConfig
 from nasrec.search.goals import parse_objectives
 from nasrec.space import NASREC_PLUS, SearchSpace, load_space
 from nasrec.train.config import Settings, SupernetConfig, TrainConfig
@@ -173,7 +173,9 @@ class SearchConfig(Settings):
         supernet_embedding_cap: most rows of a table during the search (paper: 500,000).
         supernet_rows: train the supernet on this many rows, drawn by the seed; None is all.
         supernet: training of the shared weights.
-        scoring: how a candidate is scored with them.
+        scoring: how a candidate is scored with them: settings, or the name of a recipe in
+            `nasrec.search.SCORE_RECIPES`. `whole`, the default, trains a copy of the candidate for
+            100 steps; `paper` its last FC for 500 (docs/studies.md compares them).
         criterion: what quality is: `logloss`, `auc`, `grouped-auc` or `normalized-entropy`. It
             ranks candidates, chooses among trainings on validation and stops them early; the loss
             that is trained is log loss in any case.
@@ -219,7 +221,7 @@ class SearchConfig(Settings):
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
     supernet_rows: int | None = Field(default=None, ge=1)
     supernet: SupernetConfig = SupernetConfig()
-    scoring: ScoreConfig = ScoreConfig()
+    scoring: ScoreConfig = SCORE_RECIPES["whole"]
     criterion: CriterionName = "logloss"
     costs: tuple[str, ...] = ()
     score_by: Literal["supernet", "training"] | None = None
@@ -242,7 +244,16 @@ class SearchConfig(Settings):
     match_size: bool = False
     from_scratch_random: int = Field(default=0, ge=0)
 
-    @field_validator("model", "retrain", mode="before")
+    @field_validator("scoring", mode="before")
+    @classmethod
+    def _recipe(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in SCORE_RECIPES:
+            raise ValueError(f"known: {', '.join(SCORE_RECIPES)}")
+        return SCORE_RECIPES[value]
+
+    @field_validator("model", "retrain", "scoring", mode="before")
     @classmethod
     def _changed(cls, value: Any, info: ValidationInfo) -> Any:
         """A mapping changes the defaults in what it says; the rest stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
 from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.progress import Reporter
-from nasrec.search import Scorer
+from nasrec.search import ScoreConfig, Scorer
 from nasrec.space import Architecture, PathSampler
 from nasrec.train import (
     LoopConfig,
@@ -38,6 +39,9 @@ architectures get there; scoring is cheap. Without a supernet its part is for sc
 MOST = {"supernet_epochs": 8, "evaluations": 2048, "trained": 400, "top_k": 15}
 """More does not help: the paper's search has 2048 evaluations and retrains 15."""
 FEWEST_EVALUATIONS = 16
+WANTED_EVALUATIONS = 100
+"""Where time allows fewer, a score that trains a copy has fewer steps, but `FEWEST_STEPS`."""
+FEWEST_STEPS = 20
 PASSES = 8
 """Over the training rows until validation gets no better and a training ends, as a rule."""
 TIMES_NARROWEST = 4
@@ -66,10 +70,12 @@ class SupernetSpeed:
     Attributes:
         rows: trained on, a second.
         candidate_seconds: to score one candidate with it.
+        score_step_seconds: a step of that where it trains a copy of the candidate, else 0.
     """
 
     rows: float
     candidate_seconds: float
+    score_step_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -162,14 +168,26 @@ def measure_supernet(config: SearchConfig, data: PreparedData) -> SupernetSpeed:
     share = supernet.path_warmup_fraction / 2
     step = (1 - share) * sampled + share * full
 
-    scorer = Scorer(shared, data.train, data.valid, config.scoring, config.seed)
     candidates = [config.space.sample(rng) for _ in range(3)]
-    scorer(candidates[0])
-    began = time.perf_counter()
-    for candidate in candidates[1:]:
-        scorer(candidate)
-    candidate_seconds = (time.perf_counter() - began) / 2
-    return SupernetSpeed(min(supernet.batch_size, len(data.train)) / step, candidate_seconds)
+
+    def score_seconds(scoring: ScoreConfig) -> float:
+        scorer = Scorer(shared, data.train, data.valid, scoring, config.seed)
+        scorer(candidates[0])
+        began = time.perf_counter()
+        for candidate in candidates[1:]:
+            scorer(candidate)
+        return (time.perf_counter() - began) / 2
+
+    scoring, a_step = config.scoring, 0.0
+    if scoring.scope != "head" and scoring.finetune_steps > _STEPS:
+        few = scoring.model_copy(update={"finetune_steps": _STEPS})
+        none = score_seconds(scoring.model_copy(update={"finetune_steps": 0}))
+        a_step = max(0.0, score_seconds(few) - none) / _STEPS
+        candidate_seconds = none + scoring.finetune_steps * a_step
+    else:
+        candidate_seconds = score_seconds(scoring)
+    batch = min(supernet.batch_size, len(data.train))
+    return SupernetSpeed(batch / step, candidate_seconds, a_step)
 
 
 def epoch_seconds(
@@ -293,10 +311,12 @@ def sized(
     changes: dict[str, Any] = {}
     if score_by == "supernet":
         assert m.supernet is not None
-        search = SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
-        evaluations = int(left * search / m.supernet.candidate_seconds)
+        search = left * SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
+        wanted = search / WANTED_EVALUATIONS
+        changes["scoring"], one = _scoring(config.scoring, m.supernet, wanted)
+        evaluations = int(search / one)
         evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
-        for_supernet = max(left - evaluations * m.supernet.candidate_seconds, 0.1 * seconds)
+        for_supernet = max(left - evaluations * one, 0.1 * seconds)
         rows = int(for_supernet * m.supernet.rows)
         epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
         changes["supernet"] = config.supernet.model_copy(update={"epochs": epochs})
@@ -310,6 +330,17 @@ def sized(
         **changes,
         **_evolution(config, max(evaluations, top_k)),
     )
+
+
+def _scoring(config: ScoreConfig, speed: SupernetSpeed, wanted: float) -> tuple[ScoreConfig, float]:
+    """How to score in so many seconds a candidate, or a few more, and what one takes."""
+    seconds, step = speed.candidate_seconds, speed.score_step_seconds
+    if seconds <= wanted or not step or config.finetune_steps <= FEWEST_STEPS:
+        return config, seconds
+    fewer = math.ceil((seconds - wanted) / step)
+    steps = max(FEWEST_STEPS, config.finetune_steps - fewer)
+    seconds -= (config.finetune_steps - steps) * step
+    return config.model_copy(update={"finetune_steps": steps}), seconds
 
 
 def _evolution(config: SearchConfig, evaluations: int) -> dict[str, Any]:

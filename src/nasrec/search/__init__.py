@@ -1,7 +1,7 @@
 """From weights to ranked architectures."""
 
 from nasrec.search.candidate import Candidate, Score
-from nasrec.search.evaluate import ScoreConfig, Scorer
+from nasrec.search.evaluate import SCORE_RECIPES, ScoreConfig, Scorer
 from nasrec.search.evolution import Evolution, EvolutionSettings
 from nasrec.search.goals import COSTS, Goals
 from nasrec.search.guided import Guided, GuidedSettings
@@ -16,6 +16,7 @@ __all__ = [
     "COSTS",
     "METHODS",
     "NSGA2",
+    "SCORE_RECIPES",
     "Candidate",
     "Evolution",
     "EvolutionSettings",

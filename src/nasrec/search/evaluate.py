@@ -1,9 +1,11 @@
 """Scoring an architecture with the supernet's weights (method.md, section 5).
 
-Only the last FC is fine-tuned. All below it is frozen, so its outputs are features: computed once,
-without a backward pass, and what is left to train is a logistic regression whose gradient is
-written out. Candidates that are scored together share the computation of what they have in common
-(`nasrec.nn.together`): of children of one parent that is most of it.
+In the paper only the last FC is fine-tuned. All below it is frozen, so its outputs are features:
+computed once, without a backward pass, and what is left to train is a logistic regression whose
+gradient is written out. Candidates that are scored together share the computation of what they have
+in common (`nasrec.nn.together`): of children of one parent that is most of it. The default of a
+search fine-tunes all weights of a copy instead (`nasrec.search.finetune`): fewer steps, more work
+in each, and a better order.
 
 Legend: b rows of a mini-batch, H features a row.
 """
@@ -39,10 +41,10 @@ _FINETUNE_STREAM, _VALID_STREAM = 11, 12
 
 
 class ScoreConfig(Settings):
-    """How a candidate is scored.
+    """How a candidate is scored; the defaults are the paper's.
 
     Attributes:
-        finetune_steps: steps of the last FC; 500 (paper). 0 scores the supernet's weights as they
+        finetune_steps: steps of fine-tuning; 500 (paper). 0 scores the supernet's weights as they
             are.
         finetune_batch: rows a step; 512 (released code, Criteo and Avazu).
         finetune_rows: distinct training rows that the steps go through, again and again where
@@ -75,6 +77,19 @@ class ScoreConfig(Settings):
     schedule: Literal["constant", "cosine"] = "constant"
     batch_size: int = Field(default=4096, ge=1)
     cache_mb: int = Field(default=512, ge=0)
+
+    @property
+    def trained_rows(self) -> int:
+        """Rows that a score's fine-tuning goes through, those that it repeats counted again."""
+        return self.finetune_steps * self.finetune_batch
+
+
+#: Ways to score, by name. `paper`: 500 steps of the last FC. `whole`: all weights of a copy, for a
+#: fifth of the paper's rows; what that gains: docs/studies.md.
+SCORE_RECIPES: dict[str, ScoreConfig] = {
+    "paper": ScoreConfig(),
+    "whole": ScoreConfig(scope="all", finetune_steps=100),
+}
 
 
 class LastLayer:
