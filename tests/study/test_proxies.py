@@ -63,7 +63,7 @@ def test_scores_of_each_seed_are_the_same_again() -> None:
     data = SimpleNamespace(
         train=make_split(700), n_dense=INPUTS.dense, vocabulary_sizes=INPUTS.vocabulary, slots=()
     )
-    config = SimpleNamespace(repeats=range(2), model=OPTIONS)
+    config = SimpleNamespace(supernet_seeds=range(2), model=OPTIONS)
     first = proxy_scores(data, config, ARCHITECTURES)
     assert first.keys() == PROXIES.keys()
     for name, scores in proxy_scores(data, config, ARCHITECTURES).items():

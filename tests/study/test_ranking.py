@@ -29,6 +29,7 @@ from nasrec.study.ranking import HEAD
 from nasrec.study.truth import draw_subnets, folder_of
 from nasrec.train import TrainConfig
 from tests.end_to_end.tiny import SPACE, write_log
+from tests.train.helpers import make_split
 
 ONE_BLOCK = SPACE.with_(blocks=1, dense_dims=(8,), sparse_dims=(4,))
 CONFIG = StudyConfig(
@@ -40,7 +41,7 @@ CONFIG = StudyConfig(
     scoring=ScoreConfig(finetune_steps=3, finetune_batch=50),
 )
 QUIET = Reporter(quiet=True)
-NO_SUPERNET = 3 + len(PROXIES)  # rows of the table
+NO_SUPERNET = 4 + len(PROXIES)  # rows of the table
 
 
 def study(log, out, variants="paper,no-warmup", config=CONFIG) -> None:
@@ -95,7 +96,7 @@ def test_what_is_measured_and_written(finished):
     assert text.startswith("| " + HEAD[0])
     assert all(f"| {name}, {how} |" in text for name, how in names[NO_SUPERNET:])
     figure = ElementTree.parse(finished / "ranking.svg").getroot()
-    assert sum(element.get("class") == "chart" for element in figure.iter()) == 6
+    assert sum(element.get("class") == "chart" for element in figure.iter()) == 4
     assert not list(finished.rglob("*.safetensors")), "no weights are kept"
 
 
@@ -111,10 +112,11 @@ def test_a_study_that_lost_its_last_steps_ends_the_same(log, finished, tmp_path)
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
     study(log, out)
     assert timeless(out) == timeless(finished)
-    more = CONFIG.model_copy(update={"scopes": ("norms", "all")})
+    more = CONFIG.model_copy(update={"others": ("calm", "norms", "all:3x20", "whole")})
     study(log, out, "paper", more)
     found = [row["scoring"] for row in result(out)["rows"]][NO_SUPERNET:]
-    assert found == [*CONFIG.scorings, "norms fine-tuned", "all fine-tuned"]
+    others = ["calmly fine-tuned", "norms fine-tuned, 60 x 512", "all fine-tuned, 3 x 20", "whole"]
+    assert found == [*CONFIG.scorings, *others]
 
 
 def test_a_finished_study_trains_nothing_again(log, finished, monkeypatch):
@@ -132,7 +134,7 @@ def test_other_settings_are_refused_and_other_variants_are_not(log, finished):
     with pytest.raises(ConfigError, match="did you mean 'any-any'"):
         variants_named("paper,any-ny")
     study(log, finished, "paper")
-    assert [row["name"] for row in result(finished)["rows"]][NO_SUPERNET:] == ["paper"] * 3
+    assert [row["name"] for row in result(finished)["rows"]][NO_SUPERNET:] == ["paper"] * 2
     study(log, finished)
 
 
@@ -143,6 +145,34 @@ def test_more_subnets_are_the_same_and_some_more():
     assert len(set(more)) == 9
     with pytest.raises(ConfigError, match="different networks"):
         draw_subnets(CONFIG.model_copy(update={"subnets": 1000}))
+
+
+def test_some_subnets_are_trained_once(log, finished, tmp_path):
+    more = {"subnets": 6, "repeated": 5, "supernets": 1}
+    config = CONFIG.model_copy(update=more)
+    study(log, tmp_path / "once", "paper", config)
+    found, before = result(tmp_path / "once"), result(finished)
+    assert [len(s["logloss"]) for s in found["subnets"]] == [2, 2, 2, 2, 2, 1]
+    assert [s["logloss"] for s in found["subnets"][:5]] == [s["logloss"] for s in before["subnets"]]
+    assert found["repeatability"]["value"] == before["repeatability"]["value"]
+    assert found["repeated"] == 5
+    assert all(len(row["scores"]) == 1 for row in found["rows"])
+    by_depth = {d["used_blocks"]: d for d in found["depths"]}
+    assert sum(d["subnets"] for d in by_depth.values()) == 6
+    for depth, told in by_depth.items():
+        losses = [np.mean(s["logloss"]) for s in found["subnets"] if s["used_blocks"] == depth]
+        assert told["logloss"] == pytest.approx(np.mean(losses))
+        assert told["best"] == pytest.approx(min(losses))
+
+
+def test_a_share_of_the_rows_trains_a_supernet():
+    variant = variants_named("paper:0.2")["paper:0.2"]
+    assert (variant.share, variant.epochs) == (0.2, 1)
+    part = variant.rows_of(log_split := make_split(1000), 0)
+    assert len(part) == 200
+    assert np.isin(part.dense[:, 0], log_split.dense[:, 0]).all()
+    with pytest.raises(ConfigError, match="no number of epochs"):
+        variants_named("paper:1.5")
 
 
 def test_groups_hold_variants_once():
@@ -162,6 +192,7 @@ def test_groups_hold_variants_once():
         (["--subnets", "3"], "greater than or equal to 5"),
         (["--variants", "papr"], "did you mean 'paper'"),
         (["--seeds", "0"], "seeds = 0"),
+        (["--score", "some"], "'some' is none of whole, calm"),
         (["--space", "huge"], "no search space"),
     ],
 )
@@ -218,6 +249,16 @@ def test_the_other_studies_share_the_ground_truth(log, finished, monkeypatch):
     assert 1 <= len(trained) <= 12
     again, _ = run_study("searched", log, finished, CONFIG, QUIET, **options)
     assert again == found
+    options["pairs"] = [("paper", "fine-tuned")]
+    again, text = run_study("searched", log, finished, CONFIG, QUIET, **options)
+    assert again["rows"] == found["rows"][1:]
+    assert again["rows"][0]["score_rows"] == 6 * 3 * 50
+    assert "+0.0000" in text
+    with pytest.raises(ConfigError, match="no search with paper, whole"):
+        run_study(
+            "searched", log, finished, CONFIG, QUIET, **options | {"pairs": [("paper", "whole")]}
+        )
+    del options["pairs"]
     assert not list(finished.rglob("*.safetensors"))
 
     del trained[:]

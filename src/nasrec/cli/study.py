@@ -43,9 +43,19 @@ FinetuneRows = Annotated[
     int | None, typer.Option(help="Rows of a score's fine-tuning; as many as it needs.")
 ]
 ValidRows = Annotated[int | None, typer.Option(help="Rows that a score is measured on; all.")]
+Score = Annotated[
+    str,
+    typer.Option(
+        help="Ways to score beside the paper's, by commas: whole (the default of a search), calm, "
+        "norms, all:200x128 (steps of rows)."
+    ),
+]
 Variants = Annotated[
     str,
-    typer.Option(help="strategies, warmup, recipes, or names such as paper,any-any:4 (epochs)."),
+    typer.Option(
+        help="strategies, warmup, recipes, or names such as paper,any-any:4 (epochs), paper:0.2 "
+        "(share of the rows)."
+    ),
 ]
 
 
@@ -64,10 +74,10 @@ def ranking(
     batch_size: BatchSize = 1024,
     learning_rate: LearningRate = 0.12,
     finetune_rows: FinetuneRows = None,
-    finetune: Annotated[
-        str,
-        typer.Option(help="Fine-tune more than the last FC too: norms, all, or both by commas."),
-    ] = "",
+    score: Score = "whole",
+    repeated: Annotated[
+        int | None, typer.Option(help="Train so many subnets with every seed, the others once.")
+    ] = None,
     valid_rows: ValidRows = None,
     embedding_dim: EmbeddingDim = None,
     seed: Seed = 0,
@@ -158,6 +168,13 @@ def searched(
     out: Out,
     label: Label = None,
     variants: Variants = "strategies",
+    score: Score = "whole",
+    pairs: Annotated[
+        str,
+        typer.Option(
+            help="Only these: variant/scoring by commas, say paper/fine-tuned,paper:0.2/whole."
+        ),
+    ] = "",
     evaluations: Annotated[int, typer.Option(min=1, help="Candidates of each search.")] = 100,
     top_k: Annotated[int, typer.Option(min=1, help="Best of each to train from scratch.")] = 3,
     subnets: Subnets = 100,
@@ -187,9 +204,12 @@ def searched(
         "searched",
         locals(),
         lambda: {
-            "variants": _variants(variants), "evaluations": evaluations, "top_k": top_k,
+            "variants": _variants(variants),
+            "pairs": _pairs(pairs),
+            "evaluations": evaluations,
+            "top_k": top_k,
         },
-    )  # fmt: skip
+    )
 
 
 @study_app.command("methods", epilog="Example: nasrec study methods data --out study")
@@ -243,6 +263,16 @@ def methods(
     )
 
 
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(part for name in names.split(",") if (part := name.strip()))
+
+
+def _pairs(told: str) -> list[tuple[str, str]]:
+    """Variants and ways to score; what is unknown the study refuses."""
+    split = (pair.partition("/") for pair in _listed(told))
+    return [(variant, scoring) for variant, _, scoring in split]
+
+
 def _variants(names: str) -> Any:
     from nasrec.study import variants_named
 
@@ -269,9 +299,8 @@ def _run(
         model=model_options(given["embedding_dim"] or 16, embedding_cap=500_000),
         training=TrainConfig(patience=None, **training),
         scoring=ScoreConfig(**scoring),
-        scopes=tuple(
-            scope.strip() for scope in given.get("finetune", "").split(",") if scope.strip()
-        ),
+        others=_listed(given.get("score", "")),
+        repeated=given.get("repeated"),
     )
     about: dict[str, Any] = {
         key: given[key] for key in ("label", "valid", "test", "schema", "format")

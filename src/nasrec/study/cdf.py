@@ -33,7 +33,8 @@ def cdf(path: Path, data: PreparedData, config: StudyConfig, tell: Reporter) -> 
     truth = ground_truth(path, data, config, tell)
     loss, counts = truth.loss, resample_counts(len(truth.subnets), seed=config.seed)
     quantiles = {share: Estimate.of(quantile(loss, share, counts)) for share in SHARES}
-    repeats = truth.logloss.std(0, ddof=1).mean() if config.seeds > 1 else float("nan")
+    again = truth.logloss[:, np.isfinite(truth.logloss).all(0)]
+    repeats = again.std(0, ddof=1).mean() if config.seeds > 1 else float("nan")
     ordered = np.sort(loss)
     steps = [(float(v), (i + 1) / len(ordered)) for i, v in enumerate(ordered)]
     figure = chart(
@@ -43,9 +44,9 @@ def cdf(path: Path, data: PreparedData, config: StudyConfig, tell: Reporter) -> 
         [Series("subnets", steps, "ours", "steps")],
     )
     words = (
-        f"{len(loss)} random subnets of {config.space.name}, {config.seeds} trainings each; test "
-        "log loss, mean over the trainings. Brackets: 95 % bootstrap intervals over subnets. "
-        "Those of the best and the worst reach to one side only."
+        f"{len(loss)} random subnets of {config.space.name}, up to {config.seeds} trainings "
+        "each; test log loss, mean over the trainings. Brackets: 95 % bootstrap intervals over "
+        "subnets. Those of the best and the worst reach to one side only."
     )
     if np.isfinite(repeats):
         words += f" Standard deviation between trainings of one subnet: {repeats:.4f} on average."

@@ -1,22 +1,23 @@
-"""Sizes and settings of a study: what its ground truth depends on."""
+"""Sizes and settings of a study: what its ground truth depends on, and how subnets are scored."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nasrec.config import Space
 from nasrec.nn import ModelOptions
-from nasrec.search import ScoreConfig
+from nasrec.search import SCORE_RECIPES, ScoreConfig
 from nasrec.space import NASREC_FULL_STUDY
 from nasrec.study.statistics import FEWEST
 from nasrec.train.config import Settings, TrainConfig
 
-STEPS = 60
-"""Of trainings that are cut short. At 512 rows 30,720 are trained on; the paper's 500 steps of a
-last FC are, where no features are kept, as many forward passes as training on 85,000 rows."""
-_SCOPES = {"norms": "norms fine-tuned", "all": "all fine-tuned"}
+AS_TRAINED, FINE_TUNED = "as trained", "fine-tuned"
+_CALM, _WHOLE = "calm", "whole"
+_STEPS, _BATCH = 60, 512
+_SCOPED = re.compile(r"(norms|all)(?::([1-9]\d*)(?:x([1-9]\d*))?)?")
 
 
 class StudyConfig(Settings):
@@ -28,12 +29,17 @@ class StudyConfig(Settings):
         subnets: how many.
         rows: most rows of each split; None takes all.
         seeds: repeats of every training, from scratch and of shared weights.
+        repeated: of the subnets, so many are trained from scratch with every seed, the others with
+            the first; None is all. How well the truth repeats can be told by some.
+        supernets: repeats of every supernet; None is `seeds`.
         model: how networks are made, alone and on shared weights; LayerNorm and tables of at most
             500,000 rows, as in the paper's supernet.
         training: from scratch.
-        scoring: with shared weights; every variant is scored with and without its fine-tuning,
-            and with a calm one.
-        scopes: and with 60 steps of fine-tuning more than the last FC: `norms`, `all`.
+        scoring: with shared weights; every variant is scored with and without its fine-tuning.
+        others: further ways to score. `whole`: that recipe of `SCORE_RECIPES`, the default of a
+            search; `calm`: the last FC at a rate that falls with its width; `norms` or `all`:
+            fine-tune more than the last FC, 60 steps of 512 rows; `all:200`, `all:200x128`: in so
+            many steps, of so many rows.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -41,10 +47,20 @@ class StudyConfig(Settings):
     subnets: int = Field(default=100, ge=FEWEST)
     rows: int | None = Field(default=None, ge=1)
     seeds: int = Field(default=2, ge=1)
+    repeated: int | None = Field(default=None, ge=FEWEST)
+    supernets: int | None = Field(default=None, ge=1)
     model: ModelOptions = ModelOptions(embedding_cap=500_000)
     training: TrainConfig = TrainConfig(batch_size=1024, patience=None)
     scoring: ScoreConfig = ScoreConfig()
-    scopes: tuple[Literal["norms", "all"], ...] = ()
+    others: tuple[str, ...] = ()
+
+    @field_validator("others")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in (_CALM, _WHOLE) and not _SCOPED.fullmatch(name):
+                raise ValueError(f"{name!r} is none of whole, calm, norms, all, all:200x128")
+        return names
 
     @property
     def repeats(self) -> range:
@@ -52,12 +68,27 @@ class StudyConfig(Settings):
         return range(self.seed, self.seed + self.seeds)
 
     @property
+    def supernet_seeds(self) -> range:
+        """The seeds of supernets and of what is compared with them."""
+        return range(self.seed, self.seed + (self.supernets or self.seeds))
+
+    @property
     def scorings(self) -> dict[str, ScoreConfig]:
         """The ways to score a subnet, by name."""
         plain = self.scoring.model_copy(update={"finetune_steps": 0})
-        calm = self.scoring.model_copy(update={"head": "calm"})
-        found = {"as trained": plain, "fine-tuned": self.scoring, "calmly fine-tuned": calm}
-        few = {"finetune_steps": STEPS, "finetune_rows": None}
-        for scope in self.scopes:
-            found[_SCOPES[scope]] = self.scoring.model_copy(update={"scope": scope, **few})
-        return found
+        found = {AS_TRAINED: plain, FINE_TUNED: self.scoring}
+        return found | dict(self._other(name) for name in self.others)
+
+    def _other(self, name: str) -> tuple[str, ScoreConfig]:
+        if name == _CALM:
+            return "calmly fine-tuned", self.scoring.model_copy(update={"head": "calm"})
+        if name == _WHOLE:
+            rows = {"valid_rows": self.scoring.valid_rows}
+            return name, SCORE_RECIPES[name].model_copy(update=rows)
+        scoped = _SCOPED.fullmatch(name)
+        assert scoped is not None  # validated
+        scope, steps, batch = scoped[1], int(scoped[2] or _STEPS), int(scoped[3] or _BATCH)
+        changes: dict[str, Any] = {"scope": scope, "finetune_rows": None}
+        changes |= {"finetune_steps": steps, "finetune_batch": batch}
+        told = f"{scope} fine-tuned, {steps} x {batch}"
+        return told, self.scoring.model_copy(update=changes)

@@ -57,7 +57,7 @@ def cost(
     for i, architecture in enumerate(truth.subnets):
         rows.append(
             _row(f"random {architecture.digest[:8]}", "random", truth.madds[i], truth.weights[i],
-                 truth.logloss[:, i].tolist(), truth.auc[:, i].tolist())
+                 *truth.of(i))
         )  # fmt: skip
     for name, (spec, kind) in chosen.items():
         found = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +15,9 @@ from nasrec.search import Scorer
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.scores import files_of
-from nasrec.study.truth import draw_subnets, folder_of
-from nasrec.train import SupernetConfig, train_supernet
+from nasrec.study.truth import draw_subnets, folder_of, seeds_for
+from nasrec.study.variants import Variant
+from nasrec.train import train_supernet
 from nasrec.train.loop import steps_per_epoch
 
 _TIMED = 4  # subnets; their times differ by a factor of two or three
@@ -30,7 +30,8 @@ def truth_seconds(path: Path, data: PreparedData, config: StudyConfig) -> float:
     subnets = draw_subnets(config)
     left = [
         architecture
-        for (number, architecture), seed in itertools.product(enumerate(subnets), config.repeats)
+        for number, architecture in enumerate(subnets)
+        for seed in seeds_for(number, config)
         if not (folder_of(path, number, seed) / "test.json").is_file()
     ]
     if not left:
@@ -53,14 +54,14 @@ def training_seconds(
 
 
 def scores_seconds(
-    path: Path, data: PreparedData, config: StudyConfig, variants: Mapping[str, SupernetConfig]
+    path: Path, data: PreparedData, config: StudyConfig, variants: Mapping[str, Variant]
 ) -> float:
     """Seconds for the supernets that are not trained yet, and their scores."""
     total, subnets = 0.0, draw_subnets(config)
     for name, supernet in variants.items():
         done = [
             next(iter(files_of(path, config, name, seed).values())).with_name("supernet.json")
-            for seed in config.repeats
+            for seed in config.supernet_seeds
         ]
         if not (left := sum(not file.is_file() for file in done)):
             continue
@@ -68,7 +69,8 @@ def scores_seconds(
         few = some_rows(data.train, _STEPS * supernet.batch_size, config.seed)
         short = supernet.model_copy(update={"epochs": 1})
         timed = train_supernet(shared, few, short, config.seed)
-        steps = supernet.epochs * steps_per_epoch(data.train, supernet)
+        rows = supernet.rows_of(data.train, config.seed)
+        steps = supernet.epochs * steps_per_epoch(rows, supernet)
         seconds = timed.seconds * steps / timed.steps
         for scoring in config.scorings.values():
             began = time.perf_counter()

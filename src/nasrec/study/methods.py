@@ -17,6 +17,7 @@ from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import scores_seconds, tell_time, training_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
+from nasrec.study.variants import Variant
 from nasrec.study.winners import (
     best_found,
     best_from_scratch,
@@ -24,7 +25,6 @@ from nasrec.study.winners import (
     method_for,
     tested,
 )
-from nasrec.train import SupernetConfig
 from nasrec.train.relax import RelaxConfig
 
 HEAD = ("method", "candidates", "rows trained", "test log loss", "each seed")
@@ -40,7 +40,7 @@ def methods(
     config: StudyConfig,
     tell: Reporter,
     *,
-    variants: Mapping[str, SupernetConfig],
+    variants: Mapping[str, Variant],
     names: Sequence[str] = DEFAULT,
     evaluations: int = 100,
     top_k: int = 3,

@@ -80,7 +80,7 @@ def proxy_scores(
     """By proxy, (seeds, n) negated; of networks as they begin, on one batch of training rows."""
     inputs = inputs_of(data)
     found: dict[str, list[list[float]]] = {name: [] for name in PROXIES}
-    for seed in config.repeats:
+    for seed in config.supernet_seeds:
         rng = np.random.default_rng(derive_seed(seed, _STREAM))
         rows = rng.choice(len(data.train), min(ROWS, len(data.train)), replace=False)
         batch = data.train.take(rows)

@@ -14,20 +14,20 @@ from nasrec.data import PreparedData
 from nasrec.pipeline.progress import Reporter
 from nasrec.report.charts import Axis, Series, chart, robust_limits
 from nasrec.search.correlation import Floats
-from nasrec.study.config import STEPS, StudyConfig
+from nasrec.study.config import FINE_TUNED, StudyConfig
 from nasrec.study.estimate import scores_seconds, tell_time, truth_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
 from nasrec.study.proxies import proxy_scores
 from nasrec.study.scores import variant_scores
-from nasrec.study.short import short_seconds, short_training
+from nasrec.study.short import STEPS, short_seconds, short_training
 from nasrec.study.statistics import STATISTICS, Estimate, repeatability, resample_counts, statistic
 from nasrec.study.truth import Truth, ground_truth
-from nasrec.train import SupernetConfig
+from nasrec.study.variants import Variant
 
 HEAD = (
     "scored by", "Kendall τ", "less the first's", "τ, better half", "Spearman", "Pearson",
-    "regret of 1", "regret of 5", "mean score", "supernet",
+    "regret of 1", "regret of 5", "less the first's", "mean score", "supernet", "each score",
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def ranking(
     config: StudyConfig,
     tell: Reporter,
     *,
-    variants: Mapping[str, SupernetConfig],
+    variants: Mapping[str, Variant],
 ) -> Found:
     """The study; see `nasrec.study.run_study`.
 
@@ -56,6 +56,7 @@ def ranking(
         # what needs no supernet: larger networks are better
         ({"name": "number of weights", "scoring": None}, -truth.weights[None]),
         ({"name": "multiply-adds", "scoring": None}, -truth.madds[None]),
+        ({"name": "used blocks", "scoring": None}, -truth.depth[None]),
         *(
             ({"name": name, "scoring": None}, scores)
             for name, scores in proxy_scores(data, config, truth.subnets).items()
@@ -77,6 +78,7 @@ def ranking(
                 "supernet": supernet.model_dump(),
                 "supernet_seconds": scores.supernet_seconds,
                 "score_seconds": scores.score_seconds[scoring],
+                "score_rows": config.scorings[scoring].trained_rows,
             }
             predictions.append((about, losses))
     counts = resample_counts(len(truth.subnets), seed=config.seed)
@@ -89,8 +91,9 @@ def ranking(
                 "architecture": architecture.to_dict(),
                 "weights": int(truth.weights[i]),
                 "madds": int(truth.madds[i]),
-                "logloss": truth.logloss[:, i].tolist(),
-                "auc": truth.auc[:, i].tolist(),
+                "used_blocks": int(truth.depth[i]),
+                "logloss": truth.of(i)[0],
+                "auc": truth.of(i)[1],
             }
             for i, architecture in enumerate(truth.subnets)
         ],
@@ -98,6 +101,8 @@ def ranking(
         "failed_supernets": failures,
         "truth_seconds": truth.seconds,
         "repeatability": None if ceiling is None else Estimate.of(ceiling).to_dict(),
+        "repeated": int(np.isfinite(truth.logloss).all(0).sum()),
+        "depths": depths(truth),
         "rows": rows,
     }
     return Found(result, HEAD, _body(rows), _words(result), _figure(rows, truth))
@@ -114,7 +119,7 @@ def _rows(
         {name: statistic(name, scores, truth.loss, counts) for name in STATISTICS}
         for _, scores in predictions
     ]
-    first = next((i for i, (p, _) in enumerate(predictions) if p["scoring"] == "fine-tuned"), 0)
+    first = next((i for i, (p, _) in enumerate(predictions) if p["scoring"] == FINE_TUNED), 0)
     return [
         about
         | {
@@ -141,26 +146,52 @@ def _body(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
                 found["pearson"].text(),
                 found["regret_1"].text(4),
                 found["regret_5"].text(4),
+                Estimate(**row["difference"]["regret_5"]).text(4),
                 f"{np.mean(row['scores']):.4f}" if supernet else "",
                 f"{row['supernet_seconds']:.0f} s" if supernet else "",
+                f"{row['score_rows']:,} rows, {row['score_seconds']:.1f} s" if supernet else "",
             )
         )
     return body
 
 
+def depths(truth: Truth) -> list[dict[str, float]]:
+    """Test log loss of the subnets by the number of their blocks that reach the logit."""
+    found = []
+    for depth in np.unique(truth.depth):
+        loss = truth.loss[truth.depth == depth]
+        found.append(
+            {
+                "used_blocks": int(depth),
+                "subnets": len(loss),
+                "logloss": float(loss.mean()),
+                "spread": float(loss.std(ddof=1)) if len(loss) > 1 else 0.0,
+                "best": float(loss.min()),
+            }
+        )
+    return found
+
+
 def _words(result: Mapping[str, Any]) -> str:
-    truth = np.array([s["logloss"] for s in result["subnets"]])
+    truth = np.array([np.mean(s["logloss"]) for s in result["subnets"]])
     said = (
-        f"{len(truth)} subnets, {truth.shape[1]} seed{'s' * (truth.shape[1] > 1)}. Test log loss "
-        f"from scratch: {truth.min():.4f} to {truth.max():.4f}, median {np.median(truth):.4f}. "
+        f"{len(truth)} subnets. Test log loss from scratch: {truth.min():.4f} to "
+        f"{truth.max():.4f}, median {np.median(truth):.4f}. "
     )
     if result["repeatability"] is not None:
-        again = Estimate(**result["repeatability"]).text()
-        said += f"Kendall τ of the ground truth between two seeds: {again}. "
+        again, several = Estimate(**result["repeatability"]).text(), result["repeated"]
+        said += f"Kendall τ of the ground truth between two seeds, {several} subnets: {again}. "
+    each = "; ".join(
+        f"{d['used_blocks']}: {d['logloss']:.4f} ± {d['spread']:.4f}, best {d['best']:.4f} "
+        f"({d['subnets']})"
+        for d in result["depths"]
+    )
+    said += f"Test log loss by used blocks, mean and standard deviation (subnets): {each}. "
     said += (
         "Brackets: 95 % bootstrap intervals over subnets. Correlations of scores (validation log "
         "loss; the mean over the supernet's seeds) with the mean test log loss; regret of k: test "
-        "log loss of the best of the k best-scored, above that of the best of all."
+        "log loss of the best of the k best-scored, above that of the best of all. Each score: "
+        "rows that its fine-tuning goes through, repeated ones counted again, and seconds."
     )
     if result["failed_trainings"]:
         said += f" {result['failed_trainings']} subnets are left out: a training diverged."

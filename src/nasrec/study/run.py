@@ -59,7 +59,7 @@ def run_study(
         raise ConfigError(f"there is no study {name!r}", mend=nearest(name, STUDIES))
     tell, run = reporter or Reporter(), RunFolder(Path(out))
     # What scores depend on stands in their journals: the ground truth serves any of them.
-    truth = config.model_dump(mode="json", exclude={"scoring", "scopes"})
+    truth = config.model_dump(mode="json", exclude={"scoring", "others", "repeated", "supernets"})
     with run.claimed({**request.describe(), "study": truth}):
         data = cut(data_stage(run, request, config.seed), config)
         found = STUDIES[name](run.path, data, config, tell, **options)

@@ -22,7 +22,8 @@ from nasrec.search.candidate import Candidate
 from nasrec.search.correlation import Floats
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
-from nasrec.train import CRITERIA, SupernetConfig, SupernetResult, train_supernet
+from nasrec.study.variants import Variant
+from nasrec.train import CRITERIA, SupernetResult, train_supernet
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,18 @@ def trained_supernet(
     data: PreparedData,
     config: StudyConfig,
     name: str,
-    supernet: SupernetConfig,
+    supernet: Variant,
     seed: int,
     tell: Reporter,
 ) -> tuple[SharedWeights, SupernetResult]:
     """Train shared weights, or go on with those in the study's folder; the caller deletes them."""
     shared = SharedWeights(config.space, inputs_of(data), config.model, seed=seed)
-    batch, folder = min(supernet.batch_size, len(data.train)), run_name(name, seed)
+    train = supernet.rows_of(data.train, seed)
+    batch, folder = min(supernet.batch_size, len(train)), run_name(name, seed)
     with tell.bar(f"Training supernet {folder}", "rows", batch) as progress:
         checkpoint = path / "supernet" / folder
         result = train_supernet(
-            shared, data.train, supernet, seed, checkpoint=checkpoint, progress=progress
+            shared, train, supernet, seed, checkpoint=checkpoint, progress=progress
         )
     return shared, result
 
@@ -78,7 +80,7 @@ def variant_scores(
     data: PreparedData,
     config: StudyConfig,
     name: str,
-    supernet: SupernetConfig,
+    supernet: Variant,
     subnets: list[Architecture],
     tell: Reporter,
 ) -> Scores:
@@ -90,7 +92,7 @@ def variant_scores(
     losses: dict[str, list[Floats]] = {scoring: [] for scoring in config.scorings}
     times: dict[str, list[float]] = {scoring: [] for scoring in config.scorings}
     seconds = []
-    for seed in config.repeats:
+    for seed in config.supernet_seeds:
         files = files_of(path, config, name, seed)
         done = next(iter(files.values())).with_name("supernet.json")
         known = read_json(done) if done.is_file() else None
@@ -126,7 +128,7 @@ def _score_all(
     data: PreparedData,
     config: StudyConfig,
     name: str,
-    supernet: SupernetConfig,
+    supernet: Variant,
     seed: int,
     subnets: list[Architecture],
     tell: Reporter,
@@ -153,7 +155,7 @@ def _score_all(
 def header(
     data: PreparedData,
     config: StudyConfig,
-    supernet: SupernetConfig,
+    supernet: Variant,
     scoring: ScoreConfig,
     seed: int,
 ) -> dict[str, Any]:

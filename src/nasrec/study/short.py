@@ -1,6 +1,6 @@
 """A few steps from scratch as a score: what the supernet's scores have to beat.
 
-It needs no supernet, and costs about as much as the paper's fine-tuning of one candidate.
+It needs no supernet, and costs as much as a score of the recipe `whole`: the same rows.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from nasrec.nn import NASRecNet
 from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
+from nasrec.search import SCORE_RECIPES
 from nasrec.search.correlation import Floats
 from nasrec.space import Architecture
-from nasrec.study.config import STEPS, StudyConfig
+from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import training_seconds
 from nasrec.train import evaluate
 from nasrec.train.loop import derive_seed, steps_per_epoch, train_steps
 from nasrec.train.optim import build_optimizer
 
-BATCH = 512
+STEPS, BATCH = SCORE_RECIPES["whole"].finetune_steps, SCORE_RECIPES["whole"].finetune_batch
 _STREAM = 23
 
 
@@ -42,7 +43,9 @@ def short_training(
     The schedule is that of a training of this length. One that diverges is infinitely bad. What an
     earlier call has finished is read.
     """
-    return np.array([_of_seed(path, data, config, subnets, seed, tell) for seed in config.repeats])
+    return np.array(
+        [_of_seed(path, data, config, subnets, seed, tell) for seed in config.supernet_seeds]
+    )
 
 
 def short_seconds(path: Path, data: PreparedData, config: StudyConfig) -> float:
@@ -51,7 +54,7 @@ def short_seconds(path: Path, data: PreparedData, config: StudyConfig) -> float:
     done = len(read_json(file)["losses"]) if file.is_file() else 0
     steps = config.training.epochs * steps_per_epoch(data.train, config.training)
     one = training_seconds(data, config) * STEPS / steps if done < config.subnets else 0.0
-    return config.seeds * (config.subnets - done) * one
+    return len(config.supernet_seeds) * (config.subnets - done) * one
 
 
 def _of_seed(

@@ -97,7 +97,9 @@ def statistic(name: str, scores: Floats, truth: Floats, counts: Floats) -> Float
 def repeatability(repeats: Floats, counts: Floats) -> Floats | None:
     """(R,) mean Kendall τ between two rows of (repeats, n): how far one run orders as another.
 
-    None for fewer than two repeats.
+    Of the columns without NaN; None for fewer than two repeats.
     """
+    whole = np.isfinite(repeats).all(0)
+    repeats, counts = repeats[:, whole], counts[:, whole]
     pairs = [kendall(repeats[a], repeats[b], counts) for a in range(len(repeats)) for b in range(a)]
     return np.asarray(np.mean(pairs, axis=0)) if pairs else None

@@ -33,8 +33,8 @@ class Truth:
 
     Attributes:
         subnets: those of which every training ended well.
-        logloss: (seeds, n) test log loss of each training.
-        auc: (seeds, n) test AUC.
+        logloss: (seeds, n) test log loss of each training; NaN where there was none.
+        auc: (seeds, n) test AUC, likewise.
         weights: (n,) outside the embedding tables.
         madds: (n,) multiply-adds a row.
         seconds: wall time of all trainings.
@@ -52,7 +52,17 @@ class Truth:
     @property
     def loss(self) -> Floats:
         """(n,) mean test log loss: what scores are compared with."""
-        return np.asarray(self.logloss.mean(0))
+        return np.asarray(np.nanmean(self.logloss, axis=0))
+
+    @property
+    def depth(self) -> Floats:
+        """(n,) blocks that reach the logit."""
+        return np.array([float(len(a.live_blocks)) for a in self.subnets])
+
+    def of(self, i: int) -> tuple[list[float], list[float]]:
+        """Test log losses and AUCs of one subnet's trainings."""
+        there = np.isfinite(self.logloss[:, i])
+        return self.logloss[there, i].tolist(), self.auc[there, i].tolist()
 
 
 def cut(data: PreparedData, config: StudyConfig) -> PreparedData:
@@ -80,6 +90,12 @@ def draw_subnets(config: StudyConfig) -> list[Architecture]:
     return drawn
 
 
+def seeds_for(number: int, config: StudyConfig) -> range:
+    """The seeds that a subnet is trained with: all, or where others are repeated the first."""
+    repeated = config.repeated is None or number < config.repeated
+    return config.repeats if repeated else config.repeats[:1]
+
+
 def folder_of(path: Path, number: int, seed: int) -> Path:
     """Where one training from scratch is."""
     return path / "truth" / f"subnet-{number}-seed-{seed}"
@@ -103,7 +119,7 @@ def ground_truth(path: Path, data: PreparedData, config: StudyConfig, tell: Repo
     for number, architecture in enumerate(subnets):
         spec = ModelSpec("nasrec", inputs, config.model, architecture)
         tested.append([])
-        for seed in config.repeats:
+        for seed in seeds_for(number, config):
             folder = folder_of(path, number, seed)
             trial = Trial(folder.name, "truth", spec, config.training, seed)
             tested[-1].append(measured(trial, data, folder, tell))
@@ -116,7 +132,10 @@ def ground_truth(path: Path, data: PreparedData, config: StudyConfig, tell: Repo
         )
 
     def each(name: str) -> Floats:
-        return np.array([[found[name] for found in tested[i]] for i in whole]).T.astype(float)
+        values = np.full((config.seeds, len(whole)), math.nan)
+        for column, i in enumerate(whole):
+            values[: len(tested[i]), column] = [found[name] for found in tested[i]]
+        return values
 
     return Truth(
         [subnets[i] for i in whole],

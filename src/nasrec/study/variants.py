@@ -4,19 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
+from nasrec.data import Split
 from nasrec.errors import ConfigError, nearest
+from nasrec.pipeline.data import some_rows
 from nasrec.train import SUPERNET_RECIPES, SupernetConfig
 
-PAPER = SUPERNET_RECIPES["paper"]
+
+class Variant(SupernetConfig):
+    """A way to train shared weights in a study.
+
+    Attributes:
+        share: of the training rows, drawn by the seed.
+    """
+
+    share: float = Field(default=1.0, gt=0, le=1)
+
+    def rows_of(self, train: Split, seed: int) -> Split:
+        """The rows that it is trained on."""
+        return some_rows(train, max(1, round(self.share * len(train))), seed)
 
 
-def _paper(**changes: Any) -> SupernetConfig:
+def _paper(**changes: Any) -> Variant:
     """The paper's training with some settings changed."""
-    return PAPER.model_copy(update=changes)
+    return Variant(**SUPERNET_RECIPES["paper"].model_dump() | changes)
 
 
 #: Trainings of shared weights, by name.
-SUPERNETS: dict[str, SupernetConfig] = SUPERNET_RECIPES | {
+SUPERNETS: dict[str, Variant] = {
+    "paper": _paper(),
     "single-single": _paper(strategy="single-single"),
     "any-any": _paper(strategy="any-any"),
     "no-warmup": _paper(path_warmup_fraction=0.0),
@@ -40,15 +57,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def variants_named(names: str) -> dict[str, SupernetConfig]:
-    """The variants of a list such as `strategies,no-warmup:4`, in its order.
+def variants_named(names: str) -> dict[str, Variant]:
+    """The variants of a list such as `strategies,no-warmup:4,paper:0.2`, in its order.
 
-    A number behind a colon is one of epochs, for all variants of a group.
+    A number behind a colon is one of epochs, or below one the share of the training rows that one
+    epoch goes through; for all variants of a group.
 
     Raises:
         ConfigError: no such variant or group.
     """
-    found: dict[str, SupernetConfig] = {}
+    found: dict[str, Variant] = {}
     for part in names.split(","):
         name, _, epochs = part.strip().partition(":")
         if name not in SUPERNETS and name not in GROUPS:
@@ -56,16 +74,27 @@ def variants_named(names: str) -> dict[str, SupernetConfig]:
             raise ConfigError(
                 f"there is no variant {name!r}", where="--variants", mend=nearest(name, known)
             )
-        if epochs and not (epochs.isdecimal() and int(epochs)):
+        changes = _length(epochs)
+        if changes is None:
             raise ConfigError(
                 f"{epochs!r} is no number of epochs",
                 where=f"--variants {part.strip()}",
-                mend=f"write {name}:4 for four epochs",
+                mend=f"write {name}:4 for four epochs, {name}:0.2 for a fifth of the rows",
             )
         for one in GROUPS.get(name, (name,)):
-            config = SUPERNETS[one]
-            if epochs:
-                found[f"{one}:{epochs}"] = config.model_copy(update={"epochs": int(epochs)})
-            else:
-                found[one] = config
+            told = f"{one}:{epochs}" if epochs else one
+            found[told] = SUPERNETS[one].model_copy(update=changes)
     return found
+
+
+def _length(told: str) -> dict[str, Any] | None:
+    """The settings that `4`, `0.2` or nothing stands for; None if it is neither."""
+    if not told:
+        return {}
+    if told.isdecimal() and int(told):
+        return {"epochs": int(told)}
+    try:
+        share = float(told)
+    except ValueError:
+        return None
+    return {"share": share} if 0 < share < 1 else None

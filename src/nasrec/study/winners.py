@@ -23,7 +23,7 @@ from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.scores import header, run_name, trained_supernet
 from nasrec.study.truth import measured
-from nasrec.train import SupernetConfig
+from nasrec.study.variants import Variant
 from nasrec.train.relax import RelaxConfig
 
 KEPT = 20
@@ -41,7 +41,7 @@ def best_found(
     data: PreparedData,
     config: StudyConfig,
     name: str,
-    supernet: SupernetConfig,
+    supernet: Variant,
     scoring: str,
     seed: int,
     method: str,
