@@ -173,7 +173,7 @@ def test_the_sizes_fit_the_budget(minutes, score_by):
     one = PASSES * SPEEDS.pass_seconds(min(c.max_madds, SPEEDS.sampled.madds))
     seconds = c.trainings * (one + len(c.baselines) * PASSES * SPEEDS.baseline_seconds)
     if score_by == "training":
-        seconds += c.planned_evaluations * one
+        seconds += (c.planned_evaluations + c.second_looks) * one
     else:
         seconds += (c.supernet_rows or 100_000 * c.supernet.epochs) / SPEEDS.supernet.rows
         seconds += c.planned_evaluations * SPEEDS.supernet.candidate_seconds
@@ -200,7 +200,7 @@ def test_candidates_are_trained_where_that_is_affordable():
         for minutes, jobs in ((1, 1), (5, 1), (20, 1), (20, 2), (120, 1), (9000, 1))
     ]
     assert [c.scored_by for c in chosen] == ["supernet"] * 2 + ["training"] * 4
-    assert [c.planned_evaluations for c in chosen[2:]] == [20, 41, 123, 400]
+    assert [c.planned_evaluations for c in chosen[2:]] == [16, 37, 119, 400]
     most = [c.max_madds for c in chosen[2:]]
     # A candidate may cost four trainings of the narrowest network, which takes a second a pass;
     # with time for more candidates than are any use, it may cost more.

@@ -186,6 +186,8 @@ class SearchConfig(Settings):
             in AutoCTR (Song et al., 2020); where the log is small that is affordable, and it
             orders candidates as they will be ordered at the end. None is the supernet, and with a
             budget whichever the time allows.
+        second_looks: where a candidate has a training of its own, so many of the best have a second
+            one, with another seed, and the order of both together decides which are first.
         method: evolution (the paper's), random search, guided (evolution whose children a learned
             ranker chooses), relaxed (draws from choices learnt by gradients), progressive (the
             same, block after block), or nsga2, over the same scores; None is
@@ -225,6 +227,7 @@ class SearchConfig(Settings):
     criterion: CriterionName = "logloss"
     costs: tuple[str, ...] = ()
     score_by: Literal["supernet", "training"] | None = None
+    second_looks: int = Field(default=4, ge=0)
     method: Literal["evolution", "random", "nsga2", "guided", "relaxed", "progressive"] | None = (
         None
     )

@@ -12,8 +12,12 @@ from nasrec.config import SearchConfig
 from nasrec.data import prepare
 from nasrec.pipeline import Reporter, findings
 from nasrec.pipeline.folder import RunFolder
-from nasrec.pipeline.scratch import ScratchScorer
+from nasrec.pipeline.scratch import ScratchScorer, second_looks
 from nasrec.pipeline.workers import Workers
+from nasrec.search import Journal
+from nasrec.search.candidate import Candidate, Score
+from nasrec.search.journal import read_records
+from nasrec.train import CRITERIA
 from tests.end_to_end.tiny import LOG, SETTINGS
 
 QUIET = Reporter(quiet=True)
@@ -28,12 +32,21 @@ def test_it_ranks_as_the_retraining_does_and_needs_no_supernet(tmp_path):
     found = findings.findings(RunFolder(run.path))
     assert found["finished"]
     assert found["missing"] == []
-    ranked = json.loads((run.path / "search/ranking.json").read_text())["candidates"]
+    ranking = json.loads((run.path / "search/ranking.json").read_text())
+    ranked = ranking["candidates"]
     losses = [candidate["logloss"] for candidate in ranked]
     assert losses == sorted(losses)
-    # The same data, settings and seed: the best candidate's training by the first recipe again.
+    # The same data, settings and seed: the first candidate's training by the first recipe again.
     again = json.loads((run.path / "retrain/nasrec-1-plain/result.json").read_text())["valid"]
-    assert again["logloss"] == losses[0]
+    (first,) = (c for c in ranked if c["digest"] == ranking["chosen"][0])
+    assert again["logloss"] == first["logloss"]
+    # The best had another training each, and both together have chosen.
+    second = read_records(run.path / "search/second.jsonl")
+    assert [c["digest"] for c in second] == [c["digest"] for c in ranked[: CONFIG.second_looks]]
+    pairs = list(zip(ranked[: len(second)], second, strict=True))
+    both = {c["digest"]: c["logloss"] + s["score"]["logloss"] for c, s in pairs}
+    assert first["digest"] == min(both, key=both.get)
+    assert all(c["logloss"] != s["score"]["logloss"] for c, s in pairs)
     assert "supernet" not in (run.path / "summary.txt").read_text().lower()
     report = run.report.read_text()
     assert "a training of each candidate for itself" in report
@@ -63,3 +76,31 @@ def test_a_training_that_diverges_is_the_worst(tmp_path):
     architecture = CONFIG.space.sample(np.random.default_rng(0))
     score = ScratchScorer(data.path, wild, Workers(1))(architecture)
     assert score.logloss == np.inf
+
+
+def test_second_looks_order_by_both_scores_and_are_not_repeated(tmp_path):
+    class Told:
+        """A scorer whose scores are known."""
+
+        workers = Workers(1)
+
+        def __init__(self, losses):
+            self.losses, self.asked = list(losses), 0
+
+        def score_many(self, architectures):
+            self.asked += len(architectures)
+            return [Score(self.losses.pop(0)) for _ in architectures]
+
+    rng, spread = np.random.default_rng(0), (0.40, 0.41, 0.42)
+    best = [Candidate(CONFIG.space.sample(rng), Score(x), i, 1.0) for i, x in enumerate(spread)]
+    with Journal(tmp_path / "second.jsonl", {"seed": 1}) as journal:
+        found = second_looks(Told([0.45]), journal, best[:1], CRITERIA["logloss"])
+        assert found == best[:1]
+    with Journal(tmp_path / "second.jsonl", {"seed": 1}) as journal:  # gone on with
+        scorer = Told([0.43, 0.40])
+        found = second_looks(scorer, journal, best, CRITERIA["logloss"])
+    assert scorer.asked == 2
+    assert found == [best[2], best[1], best[0]]
+    with Journal(tmp_path / "third.jsonl", {"seed": 1}) as journal:  # luck again, or a divergence
+        found = second_looks(Told([0.40, np.inf, 0.39]), journal, best, CRITERIA["logloss"])
+    assert found == [best[0], best[2], best[1]]

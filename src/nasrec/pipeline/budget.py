@@ -297,9 +297,10 @@ def sized(
     score_by = affordable_scores(config, m, seconds, jobs)
     if score_by == "training":
         affordable = _narrowest_trainings(config, m, seconds, jobs)
-        evaluations = int(min(MOST["trained"], affordable / TIMES_NARROWEST))
-        evaluations = max(FEWEST_EVALUATIONS, evaluations)
-        most = min(most, m.madds_in(m.narrowest.seconds * affordable / evaluations))
+        evaluations = int(affordable / TIMES_NARROWEST) - config.second_looks
+        evaluations = max(FEWEST_EVALUATIONS, min(MOST["trained"], evaluations))
+        scored = evaluations + config.second_looks
+        most = min(most, m.madds_in(m.narrowest.seconds * affordable / scored))
     max_madds = config.max_madds or most
 
     a_training = passes * _passes_seconds(config, m, min(max_madds, m.sampled.madds))

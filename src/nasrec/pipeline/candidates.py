@@ -20,7 +20,7 @@ from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
-from nasrec.pipeline.scratch import ScratchScorer
+from nasrec.pipeline.scratch import ScratchScorer, second_looks
 from nasrec.pipeline.workers import Workers
 from nasrec.search import (
     METHODS,
@@ -39,12 +39,15 @@ from nasrec.search.pareto import fronts, spread
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA
 from nasrec.train.config import Settings
+from nasrec.train.loop import derive_seed
 from nasrec.train.relax import RelaxConfig
 
 FORMAT = "nasrec-ranking/2"
 
 #: Normalised entropy from which a score tells little; models of docs/results.md have 0.24 to 0.9.
 BARELY_BETTER = 0.98
+#: Of random numbers, beside those of `nasrec.train.loop`: seeds that no other training has.
+SECOND_STREAM = 9
 
 
 def settings_of(
@@ -134,11 +137,11 @@ def search_stage(
                 else ScratchScorer(data.path, config, workers)
             )
             replayed = len(journal.candidates)
-            best = math.inf
+            lowest = math.inf
 
             def on_progress(candidate: Candidate, planned: int | None) -> None:
-                nonlocal best
-                best = min(best, criterion.loss(candidate.score))
+                nonlocal lowest
+                lowest = min(lowest, criterion.loss(candidate.score))
                 if candidate.index >= replayed:
                     progress(candidate.index + 1, planned or candidate.index + 1)
                     log(
@@ -146,7 +149,7 @@ def search_stage(
                             "step": candidate.index + 1,
                             "valid_logloss": candidate.score.logloss,
                             "valid_auc": candidate.score.auc,
-                            f"best_valid_{field}": -best if criterion.rises else best,
+                            f"best_valid_{field}": -lowest if criterion.rises else lowest,
                         }
                     )
 
@@ -160,9 +163,16 @@ def search_stage(
                 evaluations=config.planned_evaluations,
                 on_progress=on_progress,
             )
+            best = config.goals.top(found, len(found))
+            looked_at = best[: config.second_looks]
+            if looked_at and not by_supernet and not config.costs:
+                other = config.replaced(seed=derive_seed(config.seed, SECOND_STREAM))
+                with Journal(run.search / "second.jsonl", header | {"seed": other.seed}) as second:
+                    again = ScratchScorer(data.path, other, workers)
+                    best[: len(looked_at)] = second_looks(again, second, looked_at, criterion)
         if by_supernet and (warning := too_little_known(found)):
             tell.say(f"Warning: {warning}")
-        write_json(ranking, ranking_of(config, found))
+        write_json(ranking, ranking_of(config, found, best))
         run.stage_done("search", time.perf_counter() - began)
     content = read_ranking(run)
     entries = {entry["digest"]: entry for entry in content["candidates"]}
@@ -189,22 +199,25 @@ def too_little_known(found: Sequence[Candidate]) -> str | None:
     )
 
 
-def ranking_of(config: SearchConfig, found: Sequence[Candidate]) -> dict[str, Any]:
+def ranking_of(
+    config: SearchConfig, found: Sequence[Candidate], best: Sequence[Candidate]
+) -> dict[str, Any]:
     """The content of ranking.json: all candidates, best first by the criterion.
 
-    A search without costs as goals shows the front of quality and multiply-adds.
+    Those chosen are the first of `best`, or with costs as goals spread over the front. A search
+    without shows the front of quality and multiply-adds.
     """
     goals = config.goals
     seen = Goals(goals.criterion, goals.costs or ("madds",))
     ranked = goals.top(found, len(found))
     points = [seen.of(candidate) for candidate in ranked]
     front = set(fronts(points)[0])
-    first = spread(points, config.top_k) if goals.costs else range(min(config.top_k, len(ranked)))
+    chosen = [ranked[i] for i in spread(points, config.top_k)] if goals.costs else best
     return {
         "format": FORMAT,
         "criterion": goals.criterion,
         "objectives": [goals.criterion, *seen.costs],
-        "chosen": [ranked[i].digest for i in first],
+        "chosen": [candidate.digest for candidate in chosen[: config.top_k]],
         "candidates": [_entry(candidate, i in front) for i, candidate in enumerate(ranked)],
     }
 

@@ -227,7 +227,8 @@ def _tell_time(
             speeds = measure(config, data)
             one = speeds.pass_seconds(min(config.max_madds or math.inf, speeds.sampled.madds))
             if config.scored_by == "training":
-                seconds += config.planned_evaluations * one * config.retrain.epochs
+                scored = config.planned_evaluations + config.second_looks
+                seconds += scored * one * config.retrain.epochs
             else:
                 supernet = measure_supernet(config, data)
                 rows = config.supernet_rows or len(data.train) * config.supernet.epochs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from nasrec.errors import DivergenceError
 from nasrec.nn import NASRecNet
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.workers import Workers
-from nasrec.search import Score
+from nasrec.search import Journal, Score
+from nasrec.search.candidate import Candidate
 from nasrec.space import Architecture
-from nasrec.train import fit
+from nasrec.train import Criterion, fit
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,35 @@ class ScratchScorer:
         tasks = [(trained_score, (self.data, self.config, a)) for a in architectures]
         scores = dict(self.workers.each(tasks))
         return [scores[i] for i in range(len(architectures))]
+
+
+def second_looks(
+    scorer: ScratchScorer, journal: Journal, best: Sequence[Candidate], criterion: Criterion
+) -> list[Candidate]:
+    """The candidates in the order of the mean of their score and of one with another seed.
+
+    The best of many on the same rows is best by luck in part, and luck does not come twice: the
+    second training, which had no part in the choice, tells (docs/compare.md).
+
+    Args:
+        scorer: of the other seed.
+        journal: its scores; what is there already is not trained again.
+        best: the candidates, best first.
+        criterion: what they are ordered by.
+    """
+    while portion := best[len(journal.candidates) :][: scorer.workers.jobs]:
+        began = time.perf_counter()
+        scores = scorer.score_many([first.architecture for first in portion])
+        seconds = (time.perf_counter() - began) / len(portion)
+        for first, score in zip(portion, scores, strict=True):
+            index = len(journal.candidates)
+            journal.add(Candidate(first.architecture, score, index, seconds, first.costs))
+
+    def mean(place: int) -> float:
+        again = journal.candidates[place]
+        return (criterion.loss(best[place].score) + criterion.loss(again.score)) / 2
+
+    return [best[place] for place in sorted(range(len(best)), key=mean)]
 
 
 def trained_score(path: Path, config: SearchConfig, architecture: Architecture) -> Score:
