@@ -78,7 +78,9 @@ def page(out: Path) -> str:
         "multiply-adds a row, far fewer than in the paper: each is trained for itself where there",
         f"are at most {FEW_ROWS:,} training rows, and scored by a supernet that sees "
         f"{SEARCHED_ROWS:,} on",
-        "larger logs. The machine had other work, so times are upper bounds.",
+        "larger logs. The machine had other work, so times are upper bounds. Where it is not said",
+        "that logits are calibrated, the comparison is of before that was done, and of before the",
+        "best four of the candidates that are trained for themselves had a second training.",
     ]
     for file in sorted(out.glob("*/comparison.json")):
         found = Comparison(file.parent).to_dict()

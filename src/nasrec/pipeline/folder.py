@@ -7,7 +7,8 @@
       stages.jsonl      wall time of every stage that was completed
       data/             the prepared data; or data.json, where they already lay prepared
       supernet/         weights.safetensors, metrics.jsonl
-      search/           journal.jsonl, latency.json (if measured), ranking.json
+      search/           journal.jsonl, latency.json (if measured), second.jsonl (if the best
+                        were trained twice), ranking.json
       retrain/NAME/     one training from scratch: architecture, weights, metrics, result;
                         test-logits.npy of each family's chosen one
       front.json        the front of quality and costs, and what of it was trained from scratch
