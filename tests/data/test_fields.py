@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nasrec.data import Column, Schema, hash, prepare
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk, fields
-from nasrec.data.formats.fields import Packed, find_fields
+from nasrec.data.formats.fields import Kind, Packed, find_fields
 from nasrec.data.hash import distinct, hash_texts
 from nasrec.data.values import numbers_of, texts_of
 from tests.data.logs import contents
@@ -43,15 +43,15 @@ def test_columns_are_those_of_the_frame(texts, place, separator):
     assert found.rows == len(texts)
     name, frame = NAMES[place], pl.DataFrame({"x": [text or None for text in texts]})
     chunk = Chunk(frame.cast(pl.String), "frame")
-    hashes = found.read({name: "hash"})[name]
+    hashes = found.read({name: Kind("text")})[name]
     assert hashes.tolist() == hash_texts(texts_of(chunk, "x")).tolist()
-    if numbers := found.read({name: "number"}):
+    if numbers := found.read({name: Kind("number")}):
         assert numbers[name].tobytes() == numbers_of(chunk, "x").tobytes()
-    for kind in ("hex", "decimal"):
-        if integers := found.read({name: kind}):
-            encoder = CategoricalEncoder("x", hash_size=1009, hash_as=kind)
-            ids = encoder.ids(integers[name], integers[name] < 0)
-            assert ids.tolist() == encoder.hash(chunk.frame["x"]).tolist()
+    for kind in ("text", "hex", "decimal"):
+        for size in (2, 1009, 2**31 - 1):
+            if ids := found.read({name: Kind(kind, size)}):
+                encoder = CategoricalEncoder("x", hash_size=size, hash_as=kind)
+                assert ids[name].tolist() == encoder.hash(chunk.frame["x"]).tolist()
     there = np.array([i for i, text in enumerate(texts) if text][::-1], dtype=np.int64)
     packed = Packed(*found.packed(name, there)).texts(np.arange(len(there)))
     assert packed.to_list() == [texts[i] for i in there]
@@ -59,10 +59,12 @@ def test_columns_are_those_of_the_frame(texts, place, separator):
 
 def test_which_fields_are_of_a_kind():
     text = b"-12.50,ff,7\n,,\n00.5,0A,1e5\n"
-    found = find_fields(text, ",", NAMES).read({"a": "number", "b": "hex", "c": "number"})
+    found = find_fields(text, ",", NAMES).read(
+        {"a": Kind("number"), "b": Kind("hex", 1000), "c": Kind("number")}
+    )
     assert set(found) == {"a", "b"}
     assert found["a"].tolist() == pytest.approx([-12.5, np.nan, 0.5], nan_ok=True)
-    assert found["b"].tolist() == [255, -1, 10]
+    assert found["b"].tolist() == [256, 0, 11]
 
 
 @settings(max_examples=100, deadline=None)

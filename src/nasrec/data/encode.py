@@ -147,24 +147,19 @@ class CategoricalEncoder:
 
     def hash(self, texts: pl.Series) -> NDArray[np.int32]:
         """(n,) the ids of a hashed column."""
-        missing = texts.is_null().to_numpy()
         if self.hash_as == "text":
-            return self.ids(hash_texts(texts), missing)
-        base = 16 if self.hash_as == "hex" else 10
-        parsed = texts.str.to_integer(base=base, strict=False)
-        numbers = parsed.fill_null(0).to_numpy()
-        if parsed.null_count() > texts.null_count():
-            other = (parsed.is_null() & texts.is_not_null()).to_numpy()
-            hashes = hash_texts(texts.filter(pl.Series(other)))
-            numbers = numbers.copy()
-            numbers[other] = (hashes % np.uint64(self.hash_size - 1)).astype(np.int64)
-        return self.ids(numbers, missing)
-
-    def ids(self, numbers: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """(n,) the ids of a hashed column, of hashes or integers; 0 for missing values."""
-        left = numbers % numbers.dtype.type(self.hash_size - 1)
-        ids: NDArray[np.int32] = left.astype(np.int32) + np.int32(1)
-        ids[missing] = 0
+            numbers = hash_texts(texts) % np.uint64(self.hash_size - 1)
+        else:
+            base = 16 if self.hash_as == "hex" else 10
+            parsed = texts.str.to_integer(base=base, strict=False)
+            numbers = parsed.fill_null(0).to_numpy() % (self.hash_size - 1)
+            if parsed.null_count() > texts.null_count():
+                other = (parsed.is_null() & texts.is_not_null()).to_numpy()
+                hashes = hash_texts(texts.filter(pl.Series(other)))
+                numbers[other] = (hashes % np.uint64(self.hash_size - 1)).astype(np.int64)
+        ids = numbers.astype(np.int32) + np.int32(1)
+        if texts.null_count():
+            ids[texts.is_null().to_numpy()] = 0
         return ids
 
     def encode(self, rows: Rows) -> NDArray[np.int32]:

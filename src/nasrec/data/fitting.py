@@ -71,7 +71,7 @@ def missing_numbers(parts: Sequence[Part], codes: Sequence[Codes], plan: Plan) -
     rows = max(1, sum(int((part_codes == TRAIN).sum()) for part_codes in codes))
     return {
         number.name: sum(
-            int(np.isnan(part.column(f"dense{i}")[part_codes == TRAIN]).sum())
+            np.count_nonzero(np.isnan(part.column(f"dense{i}")) & (part_codes == TRAIN))
             for part, part_codes in zip(parts, codes, strict=True)
         )
         / rows

@@ -99,9 +99,9 @@ class Plan:
         lists = any(column.multi_valued for column in self.categorical)
         if lists or self.lenient or any(other is not None for other in others):
             return {}
-        numbers = dict.fromkeys([self.schema.label, *(c.name for c in self.dense)], "number")
-        texts = {c.name: c.hash_as if c.hashed else "text" for c in self.categorical}
-        return {**numbers, **{n: "hash" if kind == "text" else kind for n, kind in texts.items()}}
+        numbers = [self.schema.label, *(column.name for column in self.dense)]
+        texts = {c.name: Kind(c.hash_as, c.hash_size) for c in self.categorical}
+        return {**dict.fromkeys(numbers, Kind("number")), **texts}
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -296,13 +296,9 @@ def _values(chunk: Chunk, column: CategoricalEncoder, plain: NDArray[Any] | None
             counts,
         )
 
-    missing = plain == MISSING if plain.dtype == np.uint64 else plain < 0
-    return _Values(
-        not missing.all(),
-        lambda: column.ids(plain, missing),
-        lambda: plain,
-        partial(fields.packed, column.name),
-    )
+    there = plain != (0 if column.hashed else MISSING)
+    packed = partial(fields.packed, column.name)
+    return _Values(bool(there.any()), lambda: plain, lambda: plain, packed)
 
 
 def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tuple[str, int, int]]:

@@ -123,18 +123,26 @@ INLINE int integer(const char *from, const char *to, unsigned base, int64_t *val
     if (from == to) return *value = -1, 1;
     if (to - from > 15) return 0;
     int64_t found = 0;
-    int plain = 1;
-    for (; from < to; from++) {
-        unsigned digit = digits[(uint8_t)*from];
-        plain &= digit < base;
-        found = base * found + digit;
+    unsigned largest = 0;
+#define NEXT(at)                                 \
+    do {                                         \
+        unsigned digit = digits[(uint8_t)(at)];  \
+        largest |= digit >= base;                \
+        found = base * found + digit;            \
+    } while (0)
+    if (to - from == 8) { /* as most hashes have */
+        for (int i = 0; i < 8; i++) NEXT(from[i]);
+    } else {
+        for (; from < to; from++) NEXT(*from);
     }
-    return *value = found, plain;
+    return *value = found, !largest;
 }
 
-/* What is to be made of a column: a `double` (0), the hash (1), or an integer of base 10 or 16. */
+/* What is to be made of a column: a `double` (0); the hash (1); or, if `size` is not 0, the id
+   among so many that the hash or an integer of base 10 or 16 has: 1 + it modulo (size - 1), and 0
+   where there is no value. */
 typedef struct {
-    int64_t column, kind, plain; /* plain: whether all fields could be read so */
+    int64_t column, kind, size, plain; /* plain: whether all fields could be read so */
     void *out;
 } Job;
 
@@ -155,14 +163,20 @@ void read_fields(const char *text, long size, long rows, long stride, const uint
         what;                                                                           \
     }
             int plain = 1;
+            int64_t found = 0, modulus = job->size - 1;
+            int32_t *ids = job->out;
             if (job->kind == 0)
                 EACH(plain &= number(from, to, (double *)job->out + r))
-            else if (job->kind == 1)
+            else if (job->kind == 1 && !job->size)
                 EACH(((uint64_t *)job->out)[r] = hash(from, to, last))
+            else if (job->kind == 1)
+                EACH(ids[r] = from == to ? 0 : 1 + (int32_t)(hash(from, to, last) % (uint64_t)modulus))
             else if (job->kind == 16)
-                EACH(plain &= integer(from, to, 16, (int64_t *)job->out + r))
+                EACH(plain &= integer(from, to, 16, &found);
+                     ids[r] = found < 0 ? 0 : 1 + (int32_t)(found % modulus))
             else
-                EACH(plain &= integer(from, to, 10, (int64_t *)job->out + r))
+                EACH(plain &= integer(from, to, 10, &found);
+                     ids[r] = found < 0 ? 0 : 1 + (int32_t)(found % modulus))
             job->plain = plain;
         }
     }

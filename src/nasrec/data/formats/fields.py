@@ -19,19 +19,28 @@ from numpy.typing import NDArray
 from nasrec.data.formats.scan import NEWLINE, count_byte
 from nasrec.native import library
 
-Kind = Literal["number", "hash", "decimal", "hex"]
-"""Numbers (float64, NaN where missing), hashes of texts (uint64; data/hash.py), or the integers
-that texts spell (int64, -1 where missing)."""
-KINDS: dict[Kind, tuple[int, type[Any]]] = {
-    "number": (0, np.float64),
-    "hash": (1, np.uint64),
-    "decimal": (10, np.int64),
-    "hex": (16, np.int64),
-}
+
+class Kind(NamedTuple):
+    """How fields are read: as numbers (float64, NaN where missing); as hashes of texts (uint64, see
+    data/hash.py); or, with a `size`, as ids of a column that hashes texts or the integers that they
+    spell (int32, see data/encode.py)."""
+
+    read_as: Literal["number", "text", "decimal", "hex"]
+    size: int = 0
+
+    @property
+    def dtype(self) -> type[Any]:
+        """Of what is read."""
+        if self.size:
+            return np.int32
+        return np.float64 if self.read_as == "number" else np.uint64
+
+
+KINDS = {"number": 0, "text": 1, "decimal": 10, "hex": 16}
 
 
 class _Job(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("column", "kind", "plain")]
+    _fields_ = [(name, ctypes.c_int64) for name in ("column", "kind", "size", "plain")]
     _fields_ += [("out", ctypes.c_void_p)]
 
 
@@ -58,9 +67,9 @@ class Fields:
         jobs = (_Job * len(kinds))()
         found = {}
         for job, (name, kind) in zip(jobs, kinds.items(), strict=True):
-            number, dtype = KINDS[kind]
-            found[name] = np.empty(self.rows, dtype)
-            job.column, job.kind, job.plain = self.names.index(name), number, 1
+            found[name] = np.empty(self.rows, kind.dtype)
+            job.column, job.kind = self.names.index(name), KINDS[kind.read_as]
+            job.size, job.plain = kind.size, 1
             job.out = found[name].ctypes.data
         kernels.read_fields(
             self._pointer, *_longs(len(self.text), self.rows, self.ends.shape[1]),
