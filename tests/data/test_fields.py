@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec.data import Column, Schema, hash, prepare
+from nasrec.data import Column, Schema, hash, prepare, records
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk, fields
 from nasrec.data.formats.fields import Kind, Packed, find_fields
@@ -130,6 +130,7 @@ def test_prepared_bytes_are_the_same_without_kernels(tmp_path, monkeypatch):
     ours = prepare(path, tmp_path / "compiled", schema=SCHEMA)
     monkeypatch.setattr(fields, "library", lambda: None)
     monkeypatch.setattr(hash, "library", lambda: None)
+    monkeypatch.setattr(records, "library", lambda: None)
     prepare(path, tmp_path / "plain", schema=SCHEMA)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "plain")
     assert len(ours.train) == 1600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from nasrec.data.leaks import RowWatch, drift_warnings, row_factors, shift_warni
 from nasrec.data.split import SPLITS, Codes, mixed
 from nasrec.data.staging import Part, Plan, in_order
 from nasrec.data.store import ShardWriter, shards_of
+from nasrec.native import library
 
 BLOCK = 1 << 13
 """Rows encoded at a time: their records stay near the processor while columns come and go."""
@@ -80,17 +82,63 @@ def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Rec
         records["weight"] = part.column("weight")
     if layout.grouped:
         records["group"] = part.column("groups")
+    if library() is not None:
+        _fill(records, [_once_encoded(encoder, i, n) for i, n in enumerate(dense)], columns)
+        return records
     for start in range(0, part.rows, BLOCK):
         block = records[start : start + BLOCK]
         for i, numbers in enumerate(dense):
-            values = numbers[start : start + BLOCK]
-            fitted = encoder.dense[i].transform == "standardize"
-            encoded = encoder.dense[i].encode(values) if fitted else values
+            encoded = _once_encoded(encoder, i, numbers[start : start + BLOCK])
             block["dense"][:, i] = np.where(np.isnan(encoded), 0, encoded)
         for i, (ids, table) in enumerate(columns):
             values = ids[start : start + BLOCK]
             block[f"id{i}"] = values if table is None else table.take(values)
     return records
+
+
+def _once_encoded(encoder: Encoder, column: int, numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """Numbers of a part in the form of the records; NaN may stay."""
+    fitted = encoder.dense[column].transform == "standardize"
+    return encoder.dense[column].encode(numbers) if fitted else numbers
+
+
+class _Column(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("values", "table")),
+        *((name, ctypes.c_int64) for name in ("bytes", "stored", "at", "numbers")),
+    ]
+
+
+def _fill(
+    records: Records,
+    dense: Sequence[NDArray[np.float32]],
+    columns: Sequence[tuple[NDArray[Any], NDArray[Any] | None]],
+) -> None:
+    """Put numbers and ids into records, by the kernel.
+
+    Args:
+        records: (n,) with the other fields.
+        dense: (n,) each.
+        columns: of each slot, (n,) ids, or places in a table of ids.
+    """
+    kernels, fields = library(), records.dtype.fields
+    assert kernels is not None
+    assert fields is not None
+    jobs = [_Column(x.ctypes.data, None, 4, 4, 4 * i, True) for i, x in enumerate(dense)]
+    # To be kept until the kernel has read them.
+    tables = [
+        None if table is None else np.ascontiguousarray(table, fields[f"id{i}"][0])
+        for i, (_, table) in enumerate(columns)
+    ]
+    for i, ((ids, _), table) in enumerate(zip(columns, tables, strict=True)):
+        kind, at = fields[f"id{i}"][:2]
+        given = None if table is None else table.ctypes.data
+        jobs.append(_Column(ids.ctypes.data, given, ids.itemsize, kind.itemsize, at, False))
+    kernels.fill_records(
+        *(ctypes.c_long(size) for size in (len(records), records.itemsize)),
+        (_Column * len(jobs))(*jobs), ctypes.c_long(len(jobs)),
+        ctypes.c_void_p(records.ctypes.data),
+    )  # fmt: skip
 
 
 def clicks_and_warnings(
