@@ -4,9 +4,10 @@
 
 On one file of Criteo's shape: rows a second of preparing it under both protocols, over those of
 polars merely scanning and counting all its columns, and over those of a parser that goes line by
-line in plain Python; and the scan's own speed over that of the parser, which no preparation can
-pass. Runs alternate, so that a busy machine slows all of them; each is a process of its own, and
-the peak of memory of preparing is told too. The time to import the library is not counted.
+line in plain Python; and the scan's own speed over that of the parser: a goal beyond it asks a
+preparation to be faster than merely counting. Runs alternate, so that a busy machine slows all of
+them; each is a process of its own, and the peak of memory of preparing is told too. The time to
+import the library is not counted.
 Processor time tells what the work costs where other work takes the processors away.
 """
 

@@ -1,8 +1,9 @@
-"""Kernels in C for work that torch does in many small steps, compiled by the machine's C compiler.
+"""Kernels in C for what other libraries do in many steps, compiled by the machine's C compiler.
 
-They are optional: every caller has the same computation in torch, for machines without a compiler,
-other devices and other number types. Results agree to rounding (`tests/nn`). The first use compiles
-(seconds) into the user's cache folder; later processes load what is there.
+They are optional: every caller has the same computation in torch, NumPy or polars, for machines
+without a compiler, other devices and other types. Models' results agree to rounding (`tests/nn`),
+data to the bit (`tests/data`). The first use compiles (seconds) into the user's cache folder; later
+processes load what is there.
 
 `NASREC_NATIVE=off` does without; `CC` names the compiler.
 """

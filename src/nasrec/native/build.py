@@ -49,7 +49,7 @@ def library() -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
         warnings.warn(
-            "nasrec's kernels cannot be compiled, so torch's slower operators are used "
+            "nasrec's kernels cannot be compiled, so slower ways are taken instead "
             f"(NASREC_NATIVE=off says that this is meant): {told}",
             RuntimeWarning,
             stacklevel=2,
