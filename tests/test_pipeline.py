@@ -39,6 +39,7 @@ from nasrec.pipeline.leaderboard import text_table
 from nasrec.pipeline.retrain import matching_hidden, random_architectures
 from nasrec.pipeline.trials import (
     TrialResult,
+    carried_out,
     nasrec_variants,
     rate_factors,
     rate_variants,
@@ -259,7 +260,8 @@ def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
             loss = 0.5 - 0.1 * trial.spec.options.dropout - 0.001 * len(trained)
             return TrialResult(trial, None, Metrics(loss, 0.7, 9), UNCHANGED, 1, 1, 1, 1, 1.0, None)
 
-        results = tuned(family, variants, recipes, 7, run)
+        plan = tuned(family, variants, recipes, 7)
+        results = carried_out({"a": plan}, lambda trials, run=run: [run(t) for t in trials])["a"]
         assert [t.spec.options.dropout for t in trained] == [0, 0.5, 0.5, 0.5]
         assert [t.spec.options.layer_norm for t in trained] == [True, False, False, False]
         assert [t.config.embedding_l2 for t in trained] == [0, 1e-4, 1e-4, 1e-4]
@@ -294,7 +296,8 @@ def test_where_nothing_is_learned_by_any_recipe_steadier_ones_are_tried(outcomes
 
     variants = rate_variants(ModelSpec("mlp", Inputs(2, (3, 4)), ModelOptions()), TrainConfig(), 2)
     recipes = (Recipe(name="plain"), Recipe(name="off"))
-    results = tuned("mlp", variants, recipes, 7, run, STEADY)
+    plan = tuned("mlp", variants, recipes, 7, STEADY)
+    results = carried_out({"a": plan}, lambda trials: [run(t) for t in trials])["a"]
     assert [t.name.removeprefix("mlp-") for t in trained] == names
     assert results[0].learned == any(entropy and entropy < 1 for entropy in outcomes)
     assert all(t.spec.options.layer_norm for t in trained if "steady" in t.name)

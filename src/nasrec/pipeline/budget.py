@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import nn
 
 from nasrec.config import FEWEST_PASSES, SearchConfig, in_passes
@@ -19,6 +19,7 @@ from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
 from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.workers import jobs_for, one_thread
 from nasrec.search import ScoreConfig, Scorer
 from nasrec.space import Architecture, PathSampler
 from nasrec.train import (
@@ -118,15 +119,20 @@ def seconds_a_step(
     config: LoopConfig,
     optimizer: Optimizer | None = None,
     steps: int = _STEPS,
+    typical: Callable[[Sequence[float]], Any] = np.median,
 ) -> float:
-    """Mean time of a few training steps, without the first, which allocates."""
+    """Time of a training step, from a few without the first, which allocates.
+
+    Their median, for on a busy machine a step now and then takes ten times as long; where each step
+    trains another network, `typical` should be their mean.
+    """
     optimizer = optimizer or build_optimizer(config)
     taken, last = [], time.perf_counter()
     for _ in islice(train_steps(network_for, rows, optimizer, config, seed=0), steps):
         now = time.perf_counter()
         taken.append(now - last)
         last = now
-    return float(np.mean(taken[1:] or taken))
+    return float(typical(taken[1:] or taken))
 
 
 def measure(config: SearchConfig, data: PreparedData) -> Measured:
@@ -159,7 +165,7 @@ def measure_supernet(config: SearchConfig, data: PreparedData) -> SupernetSpeed:
     supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
 
     def seconds(network_for: Callable[[int], nn.Module], steps: int = _STEPS) -> float:
-        return seconds_a_step(network_for, data.train, supernet, optimizer, steps)
+        return seconds_a_step(network_for, data.train, supernet, optimizer, steps, np.mean)
 
     sampled = seconds(lambda i: shared.subnet(sampler.sample(i, rng)))
     # A warm-up of one fifth trains the full supernet in a tenth of all steps. One such step takes
@@ -217,8 +223,9 @@ def fit_to_budget(
     if not minutes > 0:
         raise ConfigError(f"the budget is {minutes} minutes", mend="give a positive number")
     tell.say("Measuring this machine, to fit the search into the budget")
-    began, jobs = time.perf_counter(), torch.get_num_threads()
-    measured = measure(config, data)
+    began, jobs = time.perf_counter(), jobs_for(config, inputs_of(data))
+    with one_thread() if jobs > 1 else nullcontext():  # as each of them will have
+        measured = measure(config, data)
     config = config.replaced(score_by=affordable_scores(config, measured, 60 * minutes, jobs))
     if config.score_by == "supernet":
         measured = replace(measured, supernet=measure_supernet(config, data))
@@ -286,13 +293,14 @@ def sized(
         measured: the speeds, with the supernet's if that is what scores.
         train_rows: number of training rows.
         seconds: to be filled.
-        jobs: trainings side by side where candidates have one each.
+        jobs: trainings from scratch side by side.
     """
     m, for_retraining = measured, SHARES["retrain"] * seconds
     retrain, passes = _retrain(config, m, seconds)
     # No network that could not be trained once within its part of the budget.
-    share = for_retraining / passes - len(config.baselines) * m.baseline_seconds
-    most = m.madds_in(share / _families(config))
+    share = jobs * for_retraining / passes - len(config.baselines) * m.baseline_seconds
+    alone = for_retraining / passes / min(jobs, 2)  # after it come those that wait for its result
+    most = m.madds_in(min(share / _families(config), alone))
 
     score_by = affordable_scores(config, m, seconds, jobs)
     if score_by == "training":
@@ -303,7 +311,7 @@ def sized(
         most = min(most, m.madds_in(m.narrowest.seconds * affordable / scored))
     max_madds = config.max_madds or most
 
-    a_training = passes * _passes_seconds(config, m, min(max_madds, m.sampled.madds))
+    a_training = passes * _passes_seconds(config, m, min(max_madds, m.sampled.madds)) / jobs
     # Recipes go before ranks: they change more. Without time for one more there is no second.
     trainings = max(1, int(for_retraining / a_training))
     recipes = config.recipes[:trainings]

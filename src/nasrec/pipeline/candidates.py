@@ -9,8 +9,6 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-import torch
-
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
 from nasrec.errors import RunError
@@ -21,7 +19,7 @@ from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.scratch import ScratchScorer, second_looks
-from nasrec.pipeline.workers import Workers
+from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.search import (
     METHODS,
     EvolutionSettings,
@@ -126,7 +124,7 @@ def search_stage(
                 method.learn(weights(), data.train, learning)
         criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
         with (
-            Workers(torch.get_num_threads()) as workers,
+            Workers(jobs_for(config, inputs_of(data))) as workers,
             Journal(run.search / "journal.jsonl", header) as journal,
             tell.bar("Scoring candidates", "candidates") as progress,
             tell.log("search", run.search, lines=False) as log,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from nasrec.pipeline.trials import (
     Trial,
     TrialResult,
     Variant,
+    carried_out,
     kept_logits,
     measured,
     nasrec_variants,
@@ -188,14 +188,11 @@ def tune(setup: Setup, family: str) -> list[Outcome]:
             for i, settings in enumerate(boosting.settings_of(setup.trials), start=1)
         ]
         return sorted(found, key=lambda outcome: outcome.order)
-    results = tuned(
-        family,
-        _members(setup, data, family),
-        setup.config.recipes,
-        seed,
-        partial(_trained, setup, data),
+    plan = tuned(family, _members(setup, data, family), setup.config.recipes, seed)
+    results = carried_out(
+        {family: plan}, lambda trials: [_trained(setup, data, trial) for trial in trials]
     )
-    return [_outcome(result.folder, result.trial) for result in results]
+    return [_outcome(result.folder, result.trial) for result in results[family]]
 
 
 def repeat(setup: Setup, chosen: Outcome, seed: int) -> Outcome:

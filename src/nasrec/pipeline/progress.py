@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,11 +45,14 @@ class Reporter:
 
     Args:
         quiet: tell nothing.
+        bars: draw bars on a terminal; without, a line now and then there too.
         listeners: called with a stage's name and each record of numbers that it logs.
     """
 
-    def __init__(self, quiet: bool = False, listeners: Sequence[Listener] = ()) -> None:
-        self.quiet, self.listeners = quiet, tuple(listeners)
+    def __init__(
+        self, quiet: bool = False, listeners: Sequence[Listener] = (), bars: bool = True
+    ) -> None:
+        self.quiet, self.listeners, self.bars = quiet, tuple(listeners), bars
         self._console = Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
@@ -59,6 +63,13 @@ class Reporter:
     def log(self, stage: str, folder: Path, lines: bool = True) -> AbstractContextManager[Log]:
         """Where a stage's numbers go: files in its folder, and the listeners."""
         return stage_log(stage, folder, self.listeners, lines)
+
+    def heard(self, stage: str, folder: Path) -> None:
+        """Give the listeners what a stage has logged elsewhere, from its folder."""
+        if self.listeners:
+            for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+                for listener in self.listeners:
+                    listener(stage, json.loads(line))
 
     @contextmanager
     def bar(self, title: str, unit: str, scale: int = 1) -> Iterator[Update]:
@@ -71,7 +82,7 @@ class Reporter:
         """
         if self.quiet:
             yield lambda done, total: None
-        elif self._console.is_terminal:
+        elif self.bars and self._console.is_terminal:
             with self._drawn(title, unit, scale) as update:
                 yield update
         else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -16,14 +18,17 @@ from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import (
+    Plan,
     Trial,
     TrialResult,
     Variant,
+    carried_out,
     nasrec_variants,
     rate_variants,
     run_trial,
     tuned,
 )
+from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.space.drawing import distinct
@@ -45,26 +50,69 @@ def retrain_stage(
     trainings for each hand-made model as NASRecNet has, unless `baseline_trials` says otherwise.
     """
     inputs = inputs_of(data)
-    families: dict[str, list[TrialResult]] = {}
+    with Workers(jobs_for(config, inputs)) as workers:
+        trainings = Trainings(run, data, workers, tell)
+        families = _families(config, inputs, best, trainings, run)
+    if trainings.seconds:
+        run.stage_done("retrain", trainings.seconds)
+    return families
 
-    def train(family: str, variants: list[Variant]) -> list[TrialResult]:
-        began, fresh = time.perf_counter(), False
 
-        def one(trial: Trial) -> TrialResult:
-            nonlocal fresh
-            folder = run.retrain / trial.name
-            fresh = fresh or not (folder / "result.json").is_file()
-            return run_trial(trial, data, folder, tell)
+class Trainings:
+    """Trains what it is asked for, side by side where there are workers.
 
-        results = tuned(family, variants, config.recipes, config.seed, one, STEADY)
+    Attributes:
+        seconds: the time that this took.
+    """
+
+    def __init__(
+        self, run: RunFolder, data: PreparedData, workers: Workers, tell: Reporter
+    ) -> None:
+        self.run, self.data, self.workers, self.tell = run, data, workers, tell
+        self.seconds = 0.0
+
+    def __call__(self, trials: Sequence[Trial]) -> list[TrialResult]:
+        """Train, or read what is trained already; in the order of the trials."""
+        began = time.perf_counter()
+        fresh = [t for t in trials if not (self._folder(t) / "result.json").is_file()]
+        if self.workers.jobs > 1:
+            quiet = self.tell.quiet
+            tasks = [(_aside, (self.data.path, t, self._folder(t), quiet)) for t in fresh]
+            for i, told in self.workers.each(tasks):
+                self.tell.say(f"{fresh[i].name}: {told}")
+                self.tell.heard(fresh[i].name, self._folder(fresh[i]))
+        results = [run_trial(t, self.data, self._folder(t), self.tell) for t in trials]
         if fresh:
-            run.stage_done(f"retrain {family}", time.perf_counter() - began)
+            self.seconds += time.perf_counter() - began
         return results
+
+    def _folder(self, trial: Trial) -> Path:
+        return self.run.retrain / trial.name
+
+
+def _aside(data: Path, trial: Trial, folder: Path, quiet: bool) -> str:
+    """A training in another process; what there is to tell of it."""
+    result = run_trial(trial, PreparedData.open(data), folder, Reporter(quiet, bars=False))
+    told = f"validation log loss {result.valid.logloss:.5f}, {result.seconds:.0f} s"
+    return told if result.failed is None else f"failed: {result.failed}"
+
+
+def _families(
+    config: SearchConfig,
+    inputs: Inputs,
+    best: list[Architecture],
+    train: Trainings,
+    run: RunFolder,
+) -> dict[str, list[TrialResult]]:
+    """The trials of each family, best first: of NASRecNets, then of what depends on theirs."""
+
+    def plan(family: str, variants: list[Variant]) -> Plan:
+        return tuned(family, variants, config.recipes, config.seed, STEADY)
 
     def of_space(architectures: list[Architecture]) -> list[Variant]:
         return nasrec_variants(inputs, config.model, config.training, architectures)
 
-    families[NASREC] = train(NASREC, of_space(best))
+    families = carried_out({NASREC: plan(NASREC, of_space(best))}, train)
     if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
         raise DivergenceError(
             f"every training of the best architectures diverged: {failed}",
@@ -76,14 +124,15 @@ def retrain_stage(
     options = config.model
     if config.match_size:
         options = replace(options, hidden=matching_hidden(inputs, options, families[NASREC][0]))
-    for name in config.baselines:
-        families[name] = train(
-            name, rate_variants(ModelSpec(name, inputs, options), config.training, rates)
-        )
+    specs = {name: ModelSpec(name, inputs, options) for name in config.baselines}
+    others = {
+        name: plan(name, rate_variants(spec, config.training, rates))
+        for name, spec in specs.items()
+    }
     if config.from_scratch_random:
         drawn = random_architectures(config, config.from_scratch_random)
-        families[RANDOM] = train(RANDOM, of_space(drawn))
-    return families
+        others[RANDOM] = plan(RANDOM, of_space(drawn))
+    return families | carried_out(others, train)
 
 
 def matching_hidden(inputs: Inputs, options: ModelOptions, winner: TrialResult) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -182,37 +182,60 @@ def rate_variants(spec: ModelSpec, config: TrainConfig, count: int) -> list[Vari
     return [Variant(spec, config, rate) for rate in rate_factors(count)]
 
 
+#: Asks for trainings that may be done side by side, is sent their results, and returns all of
+#: them, best first.
+Plan = Generator[list[Trial], list[TrialResult], list[TrialResult]]
+
+
 def tuned(
     family: str,
     variants: list[Variant],
     recipes: Sequence[Recipe],
     seed: int,
-    run: Callable[[Trial], TrialResult],
     steadier: Sequence[Recipe] = (),
-) -> list[TrialResult]:
-    """Train a family of models: the first variant by every recipe, the others by the best one.
+) -> Plan:
+    """The trainings of a family: the first variant by every recipe, the others by the best one.
 
-    With v variants and r recipes these are v + r - 1 trainings. If the first learns nothing by any
-    recipe, it is tried by the steadier ones besides, until it does. Returns them best first.
+    With v variants and r recipes these are v + r - 1. If the first learns nothing by any recipe, it
+    is tried by the steadier ones besides, until it does.
     """
 
-    def train(number: int, recipe: Recipe) -> TrialResult:
+    def trial(number: int, recipe: Recipe) -> Trial:
         spec, config, rate = variants[number]
         spec = replace(spec, options=recipe.model(spec.options))
         config = recipe.training(config)
         config = config.model_copy(update={"learning_rate": config.learning_rate * rate})
         # A name is a folder: `published:criteo-full` is none everywhere.
         name = f"{family.replace(':', '-')}-{number + 1}-{recipe.name}"
-        return run(Trial(name, family, spec, config, seed))
+        return Trial(name, family, spec, config, seed)
 
-    first = [(train(0, recipe), recipe) for recipe in recipes]
+    results = yield [trial(0, recipe) for recipe in recipes]
+    first = list(zip(results, recipes, strict=True))
     for recipe in steadier:
         if any(result.learned for result, _ in first):
             break
-        first.append((train(0, recipe), recipe))
+        results = yield [trial(0, recipe)]
+        first.append((results[0], recipe))
     _, best = min(first, key=lambda pair: pair[0].order)
-    others = [train(number, best) for number in range(1, len(variants))]
+    others = yield [trial(number, best) for number in range(1, len(variants))]
     return sorted([*(result for result, _ in first), *others], key=lambda result: result.order)
+
+
+def carried_out(
+    plans: Mapping[str, Plan], run: Callable[[Sequence[Trial]], Sequence[TrialResult]]
+) -> dict[str, list[TrialResult]]:
+    """What each plan returns; `run` is given what all of them ask for at a time."""
+    done: dict[str, list[TrialResult]] = {}
+    asked = {name: next(plan) for name, plan in plans.items()}
+    while asked:
+        results = iter(run([trial for trials in asked.values() for trial in trials]))
+        for name, trials in list(asked.items()):
+            try:
+                asked[name] = plans[name].send([next(results) for _ in trials])
+            except StopIteration as end:
+                done[name] = end.value
+                del asked[name]
+    return {name: done[name] for name in plans}
 
 
 def run_trial(trial: Trial, data: PreparedData, folder: Path, tell: Reporter) -> TrialResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +12,27 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from nasrec.config import SearchConfig
+from nasrec.nn.inputs import Inputs
+
 T = TypeVar("T")
 Task = tuple[Callable[..., T], tuple[Any, ...]]
 _ORPHAN_SECONDS = 0.3
+
+
+def jobs_for(config: SearchConfig, inputs: Inputs) -> int:
+    """How many trainings from scratch go side by side: one a thread, as memory allows.
+
+    A training holds weights, the state of its optimiser and a copy of either for a while; all
+    together take half of the memory at most. On a device other than the CPU there is one.
+    """
+    import torch
+
+    if config.device != "cpu":
+        return 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    tables = 4 * sum(inputs.vocabulary) * config.model.embedding_dim
+    return max(1, min(torch.get_num_threads(), memory // 2 // max(1, 4 * tables)))
 
 
 class Workers:
@@ -39,7 +58,7 @@ class Workers:
             tasks: a function that a new process can import, and its arguments.
         """
         if self.jobs <= 1 or len(tasks) <= 1:
-            with _one_thread():
+            with one_thread():
                 for i, (function, arguments) in enumerate(tasks):
                     yield i, function(*arguments)
             return
@@ -72,7 +91,8 @@ def in_processes(tasks: Sequence[Task[T]], jobs: int) -> Iterator[tuple[int, T]]
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Torch computes with one thread meanwhile, as in a worker."""
     import torch
 
     before = torch.get_num_threads()
@@ -87,6 +107,7 @@ def _begin(parent: int) -> None:
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c is for the parent, which ends all
 
     def watch() -> None:
         while os.getppid() == parent:
