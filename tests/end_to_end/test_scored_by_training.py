@@ -10,11 +10,13 @@ import torch
 import nasrec
 from nasrec.config import SearchConfig
 from nasrec.data import prepare
+from nasrec.nn import SharedWeights
 from nasrec.pipeline import Reporter, findings
+from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder
-from nasrec.pipeline.scratch import ScratchScorer, second_looks
+from nasrec.pipeline.scorers import CopyScorer, ScratchScorer, second_looks
 from nasrec.pipeline.workers import Workers
-from nasrec.search import Journal
+from nasrec.search import Journal, Scorer
 from nasrec.search.candidate import Candidate, Score
 from nasrec.search.journal import read_records
 from nasrec.train import CRITERIA
@@ -66,6 +68,25 @@ def test_scores_do_not_depend_on_what_is_trained_beside(tmp_path):
     assert repr(beside) == repr(alone)  # NaN where there are no groups
     assert len({score.logloss for score in alone}) == 3
     assert torch.get_num_threads() == before
+
+
+def test_copies_of_a_supernet_are_scored_side_by_side_as_by_one_scorer(tmp_path):
+    data = prepare(LOG.generate(600), tmp_path / "data", label="label")
+    config = CONFIG.replaced(score_by="supernet", scoring={"scope": "all", "finetune_steps": 4})
+    shared = SharedWeights(config.space, inputs_of(data), config.supernet_options, seed=3)
+    rng = np.random.default_rng(0)
+    architectures = [config.space.sample(rng) for _ in range(3)]
+    before = [shared.extract(a).state_dict() for a in architectures]
+    shared.save(tmp_path / "weights.safetensors")
+    file = (tmp_path / "weights.safetensors").read_bytes()
+    alone = [Scorer(shared, data.train, data.valid, config.scoring)(a) for a in architectures]
+    with Workers(2) as workers:
+        beside = CopyScorer(data.path, tmp_path / "weights.safetensors", config, workers)
+        assert repr(beside.score_many(architectures)) == repr(alone)
+    assert (tmp_path / "weights.safetensors").read_bytes() == file
+    for architecture, weights in zip(architectures, before, strict=True):
+        after = shared.extract(architecture).state_dict()
+        assert all(torch.equal(after[name], tensor) for name, tensor in weights.items())
 
 
 def test_a_training_that_diverges_is_the_worst(tmp_path):

@@ -13,7 +13,7 @@ from nasrec.errors import ConfigError, RunError
 from nasrec.files import written_aside
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.network import Limits, NASRecNet
-from nasrec.nn.parameters import Axis, Init, limit, seeded_generator
+from nasrec.nn.parameters import Axis, Init, limit, seeded_generator, shapes_only
 from nasrec.space.architecture import Architecture
 from nasrec.space.space import SearchSpace
 
@@ -64,9 +64,10 @@ class SharedWeights:
 
     def extract(self, architecture: Architecture) -> NASRecNet:
         """A standalone copy of the architecture's network, with weights of its own."""
-        net = NASRecNet(architecture, self.inputs, self.options, seed=self.seed).to(self.device)
-        net.load_state_dict(self.subnet(architecture).state_dict())
-        return net
+        net = NASRecNet(architecture, self.inputs, self.options, source=shapes_only)
+        lent = self.subnet(architecture).state_dict()
+        net.load_state_dict({name: tensor.clone() for name, tensor in lent.items()}, assign=True)
+        return net.to(self.device)
 
     def shape(self, name: str) -> torch.Size:
         """Full shape of a shared tensor that some subnet has used."""

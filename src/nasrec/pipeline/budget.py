@@ -155,8 +155,8 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
     )
 
 
-def measure_supernet(config: SearchConfig, data: PreparedData) -> SupernetSpeed:
-    """Time some steps of a supernet and some scores by it."""
+def measure_supernet(config: SearchConfig, data: PreparedData, jobs: int = 1) -> SupernetSpeed:
+    """Time some steps of a supernet and some scores by it, so many side by side where they can."""
     inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
     shared = SharedWeights(
         config.space, inputs, config.supernet_options, seed=config.seed, device=config.device
@@ -175,17 +175,19 @@ def measure_supernet(config: SearchConfig, data: PreparedData) -> SupernetSpeed:
     step = (1 - share) * sampled + share * full
 
     candidates = [config.space.sample(rng) for _ in range(3)]
+    beside = jobs if config.scoring.copies else 1
 
     def score_seconds(scoring: ScoreConfig) -> float:
         scorer = Scorer(shared, data.train, data.valid, scoring, config.seed)
-        scorer(candidates[0])
-        began = time.perf_counter()
-        for candidate in candidates[1:]:
-            scorer(candidate)
-        return (time.perf_counter() - began) / 2
+        with one_thread() if beside > 1 else nullcontext():
+            scorer(candidates[0])
+            began = time.perf_counter()
+            for candidate in candidates[1:]:
+                scorer(candidate)
+        return (time.perf_counter() - began) / 2 / beside
 
     scoring, a_step = config.scoring, 0.0
-    if scoring.scope != "head" and scoring.finetune_steps > _STEPS:
+    if scoring.copies and scoring.finetune_steps > _STEPS:
         few = scoring.model_copy(update={"finetune_steps": _STEPS})
         none = score_seconds(scoring.model_copy(update={"finetune_steps": 0}))
         a_step = max(0.0, score_seconds(few) - none) / _STEPS
@@ -228,7 +230,7 @@ def fit_to_budget(
         measured = measure(config, data)
     config = config.replaced(score_by=affordable_scores(config, measured, 60 * minutes, jobs))
     if config.score_by == "supernet":
-        measured = replace(measured, supernet=measure_supernet(config, data))
+        measured = replace(measured, supernet=measure_supernet(config, data, jobs))
     seconds = max(1.0, 60 * minutes - (time.perf_counter() - began))
     resolved = sized(config, measured, len(data.train), seconds, jobs)
     how = (

@@ -18,7 +18,7 @@ from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
-from nasrec.pipeline.scratch import ScratchScorer, second_looks
+from nasrec.pipeline.scorers import CopyScorer, ScratchScorer, second_looks
 from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.search import (
     METHODS,
@@ -129,11 +129,14 @@ def search_stage(
             tell.bar("Scoring candidates", "candidates") as progress,
             tell.log("search", run.search, lines=False) as log,
         ):
-            scorer = (
-                Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
-                if by_supernet
-                else ScratchScorer(data.path, config, workers)
-            )
+            scorer: Scorer | CopyScorer | ScratchScorer
+            if not by_supernet:
+                scorer = ScratchScorer(data.path, config, workers)
+            elif workers.jobs > 1 and config.scoring.copies:
+                file = run.supernet / "weights.safetensors"
+                scorer = CopyScorer(data.path, file, config, workers)
+            else:
+                scorer = Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
             replayed = len(journal.candidates)
             lowest = math.inf
 

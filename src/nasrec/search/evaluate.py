@@ -79,6 +79,11 @@ class ScoreConfig(Settings):
     cache_mb: int = Field(default=512, ge=0)
 
     @property
+    def copies(self) -> bool:
+        """Whether a copy of each candidate is trained, which shares nothing with the others."""
+        return self.scope != "head" and self.finetune_steps > 0
+
+    @property
     def trained_rows(self) -> int:
         """Rows that a score's fine-tuning goes through, those that it repeats counted again."""
         return self.finetune_steps * self.finetune_batch
@@ -192,7 +197,7 @@ class Scorer:
         """
         if not architectures:
             return []
-        if self.config.scope != "head" and self.finetune is not None:
+        if self.config.copies and self.finetune is not None:
             return [self._score_trained(a, self.finetune) for a in architectures]
         networks = [self.shared.subnet(a).eval() for a in architectures]
         same = Together(networks).same

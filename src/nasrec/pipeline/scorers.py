@@ -1,20 +1,22 @@
-"""Scoring a candidate by a training of its own: what a small log affords instead of a supernet."""
+"""Scoring candidates side by side: each trained from scratch, or from its supernet's weights."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError
-from nasrec.nn import NASRecNet
+from nasrec.nn import NASRecNet, SharedWeights
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.workers import Workers
-from nasrec.search import Journal, Score
+from nasrec.search import Journal, Score, Scorer
 from nasrec.search.candidate import Candidate
 from nasrec.space import Architecture
 from nasrec.train import Criterion, fit
@@ -23,6 +25,8 @@ from nasrec.train import Criterion, fit
 @dataclass(frozen=True)
 class ScratchScorer:
     """Scores architectures as the retraining will: by `retrain` and the first recipe.
+
+    It is what a small log affords instead of a supernet.
 
     A score depends on the data, the settings and the seed, not on what was scored before nor on
     how many were scored side by side.
@@ -48,6 +52,50 @@ class ScratchScorer:
         tasks = [(trained_score, (self.data, self.config, a)) for a in architectures]
         scores = dict(self.workers.each(tasks))
         return [scores[i] for i in range(len(architectures))]
+
+
+@dataclass(frozen=True)
+class CopyScorer:
+    """Scores architectures as `nasrec.search.Scorer` does where it trains a copy of each.
+
+    Attributes:
+        data: the prepared folder.
+        weights: file of the trained shared weights; the workers map it and share its memory.
+        config: of the search.
+        workers: score side by side, one thread each.
+    """
+
+    data: Path
+    weights: Path
+    config: SearchConfig
+    workers: Workers
+
+    def score(self, architecture: Architecture) -> Score:
+        """Train a copy and measure it on the validation rows."""
+        return self.score_many([architecture])[0]
+
+    __call__ = score
+
+    def score_many(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """The score of each."""
+        settings = self.config.model_dump_json()
+        tasks = [(copied_score, (self.data, self.weights, settings, a)) for a in architectures]
+        scores = dict(self.workers.each(tasks))
+        return [scores[i] for i in range(len(architectures))]
+
+
+def copied_score(data: Path, weights: Path, settings: str, architecture: Architecture) -> Score:
+    """The score of one architecture by a supernet's weights."""
+    return _scorer(data, weights, settings)(architecture)
+
+
+@lru_cache(1)
+def _scorer(folder: Path, weights: Path, settings: str) -> Scorer:
+    data, config = PreparedData.open(folder), SearchConfig(**json.loads(settings))
+    inputs, options = inputs_of(data), config.supernet_options
+    shared = SharedWeights(config.space, inputs, options, seed=config.seed)
+    shared.load(weights)
+    return Scorer(shared, data.train, data.valid, config.scoring, config.seed)
 
 
 def second_looks(
