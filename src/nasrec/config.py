@@ -62,7 +62,7 @@ def in_passes(config: TrainConfig, epochs: int) -> TrainConfig:
 
 
 #: How the networks of a search and of a leaderboard are made, but for what a recipe says of it.
-MODEL = ModelOptions(layer_norm=False, first_order=True)
+MODEL = ModelOptions(layer_norm=False, first_order=True, bends=True)
 
 
 def evolution_for(evaluations: int) -> EvolutionSettings:

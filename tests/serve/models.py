@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from nasrec.data import PreparedData, SyntheticLog, prepare
-from nasrec.nn import BASELINES, Inputs, ModelOptions
+from nasrec.nn import BASELINES, ModelOptions
+from nasrec.pipeline import inputs_of
 from nasrec.serve import Model, ModelSpec, load_model, save_model
 from nasrec.space import NASREC_FULL, Architecture
 from nasrec.train import Metrics
 
 LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
-OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,), first_order=True)
+OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,), first_order=True, bends=True)
 
 
 def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> PreparedData:
@@ -22,7 +23,7 @@ def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> Prepared
 
 
 def spec_of(name: str, data: PreparedData) -> ModelSpec:
-    inputs = Inputs(data.n_dense, data.vocabulary_sizes)
+    inputs = inputs_of(data)
     if name in BASELINES:
         return ModelSpec(name, inputs, OPTIONS, None)
     space = NASREC_FULL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=3)

@@ -20,6 +20,7 @@ def test_importance_finds_what_the_model_uses(tmp_path):
     network = model.network
     with torch.no_grad():
         network.weight.copy_(torch.tensor([0.0, 2.0]))
+        network.bends.zero_()
         start, size = int(network.embedding.starts[1]), network.embedding.rows[1]
         network.embedding.weight.zero_()
         network.embedding.weight[start : start + size, 0] = torch.linspace(-2, 2, size)

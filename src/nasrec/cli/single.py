@@ -112,6 +112,7 @@ def train(
                 embedding_dim or 16,
                 layer_norm=layer_norm is not False,
                 first_order=first_order,
+                bends=first_order,
                 dropout=dropout,
                 embedding_dropout=embedding_dropout,
             ),

@@ -1,7 +1,10 @@
-"""What every column says for itself: the part of a logit that is linear in the columns."""
+"""What every column says for itself: the part of a logit that adds up over the columns."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,7 +14,13 @@ from nasrec.nn.parameters import Axis, Maker, constant
 
 
 class FirstOrder(nn.Module):
-    """b + w·x_dense + Σ_f v_f[id_f]: (B, n_dense) and ids (B, F) to (B,); all zero at first."""
+    """b + w·x_dense + Σ_f v_f[id_f]: (B, n_dense) and ids (B, F) to (B,); all zero at first.
+
+    With `ModelOptions.bends` a number's part is piecewise linear: Σ_p u_p clip((x_j - a_p) /
+    (c_p - a_p), 0, 1) is added over the pieces p, from a_p to c_p, that the quantiles of column j
+    make (Gorishniy et al., *On Embeddings for Numerical Features in Tabular Deep Learning*,
+    NeurIPS 2022). A count of 0, of 3 and of 3000 then each say their own.
+    """
 
     def __init__(self, inputs: Inputs, options: ModelOptions, make: Maker) -> None:
         super().__init__()
@@ -20,8 +29,25 @@ class FirstOrder(nn.Module):
         self.embedding = EmbeddingTable(inputs, options, make.child("embedding"), dim=1, init=zero)
         self.weight = make("weight", Axis.fixed(inputs.dense), init=zero)
         self.bias = make("bias", Axis.fixed(1), init=zero)
-        self.madds = inputs.dense
+        pieces = [
+            (column, low, high - low)
+            for column, values in enumerate(inputs.quantiles if options.bends else ())
+            for low, high in pairwise(values)
+        ]
+        self.bends = make("bends", Axis.fixed(len(pieces)), init=zero) if pieces else None
+        self.columns: Tensor
+        self.starts: Tensor
+        self.widths: Tensor
+        columns, starts, widths = zip(*pieces, strict=True) if pieces else ((), (), ())
+        self.register_buffer("columns", torch.tensor(columns, dtype=torch.int64), persistent=False)
+        for name, values in (("starts", starts), ("widths", widths)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+        self.madds = inputs.dense + len(pieces)
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         one_hot: Tensor = self.embedding(sparse).sum((1, 2))
-        return one_hot + F.linear(dense, self.weight.unsqueeze(0), self.bias).squeeze(1)
+        found = one_hot + F.linear(dense, self.weight.unsqueeze(0), self.bias).squeeze(1)
+        if self.bends is None:
+            return found
+        way = (dense[:, self.columns] - self.starts) / self.widths
+        return found + F.linear(way.clamp(0, 1), self.bends.unsqueeze(0)).squeeze(1)

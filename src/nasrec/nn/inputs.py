@@ -16,17 +16,22 @@ class Inputs:
         vocabulary: for each categorical column its number of ids, the unknown id 0 included.
         slots: for each categorical column how many ids a row has room for: 1, or more where a
             column has several values; () where all have one.
+        quantiles: for each numeric column values between which the training rows are about equally
+            many, its least and greatest included, rising; () where nobody asked.
     """
 
     dense: int
     vocabulary: tuple[int, ...]
     slots: tuple[int, ...] = ()
+    quantiles: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        object.__setattr__(self, "quantiles", tuple(map(tuple, self.quantiles)))
         slots = tuple(self.slots)
         object.__setattr__(self, "slots", () if set(slots) <= {1} else slots)
-        if self.dense < 0 or any(v < 1 for v in self.vocabulary):
+        wrong = self.quantiles and len(self.quantiles) != self.dense
+        if self.dense < 0 or any(v < 1 for v in self.vocabulary) or wrong:
             raise ConfigError(f"columns cannot be counted: {self}")
         if self.slots and (len(slots) != len(self.vocabulary) or min(slots) < 1):
             raise ConfigError(f"every categorical column needs at least one slot: {self}")
@@ -76,6 +81,8 @@ class ModelOptions:
         first_order: a NASRecNet has a linear part beside its blocks, whose sum is one more feature
             of its last FC, as in Wide & Deep (Cheng et al., DLRS 2016). Not in the paper. Where
             rows are few most of what can be learned is linear, and the blocks learn it badly.
+        bends: what is linear in a numeric column is piecewise linear, with bends at the quantiles
+            that `Inputs` has. Not in the paper.
         embedding_dropout: share of the embeddings' entries that a training step drops, at random
             and anew for each row (Srivastava et al., 2014); what is left is scaled up to make up
             for it. 0 in the paper. It keeps a network from learning rare ids by heart.
@@ -97,6 +104,7 @@ class ModelOptions:
     attention_layers: int = 3
     attention_heads: int = 2
     first_order: bool = False
+    bends: bool = False
     embedding_dropout: float = 0.0
     dropout: float = 0.0
 

@@ -20,6 +20,9 @@ from nasrec.nn import Inputs
 from nasrec.pipeline.folder import ANOTHER, RunFolder, read_json
 
 Source = str | Path | pl.DataFrame
+#: Pieces of a numeric column's part of a logit, and training rows that tell their ends: 8 and 16
+#: pieces did the same on criteo_kaggle, and so many rows place an eighth within 0.1 %.
+PIECES, QUANTILE_ROWS = 8, 100_000
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,18 @@ def run_data(run: RunFolder) -> PreparedData:
 
 
 def inputs_of(data: PreparedData) -> Inputs:
-    """The columns that models read."""
-    return Inputs(data.n_dense, data.vocabulary_sizes, data.slots)
+    """The columns that models read, with quantiles of the numeric ones among the training rows."""
+    return Inputs(data.n_dense, data.vocabulary_sizes, data.slots, _quantiles(data))
+
+
+def _quantiles(data: PreparedData) -> tuple[tuple[float, ...], ...]:
+    """The ends of `PIECES` parts of about equally many rows, of each numeric column, each once."""
+    if not data.n_dense or not len(data.train):
+        return ()
+    rows = some_rows(data.train, QUANTILE_ROWS, 0)
+    dense = rows.take(np.arange(len(rows))).dense.numpy()
+    found = np.quantile(dense, np.linspace(0, 1, PIECES + 1), axis=0, method="nearest")
+    return tuple(tuple(np.unique(values).tolist()) for values in found.T)
 
 
 def some_rows(split: Split, rows: int | None, seed: int) -> Split:
