@@ -80,7 +80,8 @@ def page(out: Path) -> str:
         f"{SEARCHED_ROWS:,} on",
         "larger logs. The machine had other work, so times are upper bounds. Where it is not said",
         "that logits are calibrated, the comparison is of before that was done, and of before the",
-        "best four of the candidates that are trained for themselves had a second training.",
+        "best four of the candidates that are trained for themselves had a second training. Where",
+        "it is not said that numbers have bends, it is of before they had.",
     ]
     for file in sorted(out.glob("*/comparison.json")):
         found = Comparison(file.parent).to_dict()
@@ -93,7 +94,8 @@ def page(out: Path) -> str:
             "",
             f"{data['train']:,} train, {data['valid']:,} validation, {data['test']:,} test rows. "
             f"Machine: {machine['processor']}, {machine['cores']} cores."
-            + (" Logits calibrated on validation." if found.get("calibrated") else ""),
+            + (" Logits calibrated on validation." if found.get("calibrated") else "")
+            + (" Numbers have bends." if found.get("bends") else ""),
             "",
             "| model | test log loss | test AUC | difference to the best, 95 % | chosen trial "
             "| weights | multiply-adds a row | one training | 1 row, 1024 rows, p50 (p99) |",

@@ -163,6 +163,7 @@ def compare(
                 "trials": count,
                 "seeds": seeds,
                 "calibrated": shared.retrain.calibrate,
+                "bends": shared.model.bends,
                 "data": {
                     "fingerprint": prepared.fingerprint,
                     **{s.name: len(s) for s in (prepared.train, prepared.valid, prepared.test)},
