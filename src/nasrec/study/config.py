@@ -17,7 +17,7 @@ from nasrec.train.config import Settings, TrainConfig
 AS_TRAINED, FINE_TUNED = "as trained", "fine-tuned"
 _CALM, _WHOLE = "calm", "whole"
 _STEPS, _BATCH = 60, 512
-_SCOPED = re.compile(r"(norms|all)(?::([1-9]\d*)(?:x([1-9]\d*))?)?")
+_SCOPED = re.compile(r"(norms|all)(?::([1-9]\d*)(?:x([1-9]\d*))?(?:@(0?\.\d*[1-9]))?)?")
 
 
 class StudyConfig(Settings):
@@ -39,7 +39,7 @@ class StudyConfig(Settings):
         others: further ways to score. `whole`: that recipe of `SCORE_RECIPES`, the default of a
             search; `calm`: the last FC at a rate that falls with its width; `norms` or `all`:
             fine-tune more than the last FC, 60 steps of 512 rows; `all:200`, `all:200x128`: in so
-            many steps, of so many rows.
+            many steps, of so many rows; `all:200@0.12`: at a rate that falls from there by a cosine.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -91,4 +91,7 @@ class StudyConfig(Settings):
         changes: dict[str, Any] = {"scope": scope, "finetune_rows": None}
         changes |= {"finetune_steps": steps, "finetune_batch": batch}
         told = f"{scope} fine-tuned, {steps} x {batch}"
+        if scoped[4]:
+            changes |= {"learning_rate": float(scoped[4]), "schedule": "cosine"}
+            told += f", from {float(scoped[4]):g}"
         return told, self.scoring.model_copy(update=changes)
