@@ -165,6 +165,17 @@ def test_some_subnets_are_trained_once(log, finished, tmp_path):
         assert told["best"] == pytest.approx(min(losses))
 
 
+def test_ways_to_score_by_name():
+    ways = StudyConfig(others=("all:3x20@0.12", "norms")).scorings
+    falling, norms = ways["all fine-tuned, 3 x 20, from 0.12"], ways["norms fine-tuned, 60 x 512"]
+    assert (falling.scope, falling.finetune_steps, falling.finetune_batch) == ("all", 3, 20)
+    assert (falling.learning_rate, falling.schedule) == (0.12, "cosine")
+    assert (norms.scope, norms.learning_rate, norms.schedule) == ("norms", 0.04, "constant")
+    for wrong in ("all:0", "all:3x", "head:3", "all@0.1", "all:3@0"):
+        with pytest.raises(ConfigError, match="is none of whole"):
+            StudyConfig(others=(wrong,))
+
+
 def test_a_share_of_the_rows_trains_a_supernet():
     variant = variants_named("paper:0.2")["paper:0.2"]
     assert (variant.share, variant.epochs) == (0.2, 1)

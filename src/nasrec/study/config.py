@@ -39,7 +39,7 @@ class StudyConfig(Settings):
         others: further ways to score. `whole`: that recipe of `SCORE_RECIPES`, the default of a
             search; `calm`: the last FC at a rate that falls with its width; `norms` or `all`:
             fine-tune more than the last FC, 60 steps of 512 rows; `all:200`, `all:200x128`: in so
-            many steps, of so many rows; `all:200@0.12`: at a rate that falls from there by a cosine.
+            many steps, of so many rows; `all:200@0.12`: its rate falls from 0.12 by a cosine.
     """
 
     seed: int = Field(default=0, ge=0)
