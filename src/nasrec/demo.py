@@ -48,7 +48,7 @@ CONFIG = SearchConfig(
     evolution=evolution_for(100),
     top_k=3,
     recipes=(Recipe(name="plain"),),
-    retrain=TrainConfig(epochs=6, batch_size=256, learning_rate=0.24),
+    retrain=TrainConfig(epochs=6, batch_size=256, learning_rate=0.24, calibrate=True),
     baselines=("mlp", "logreg"),
     match_size=True,
 )
