@@ -14,7 +14,7 @@ from nasrec.nn import SharedWeights
 from nasrec.pipeline import Reporter, findings
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder
-from nasrec.pipeline.scorers import CopyScorer, ScratchScorer, second_looks
+from nasrec.pipeline.scorers import from_copies, from_scratch, second_looks
 from nasrec.pipeline.workers import Workers
 from nasrec.search import Journal, Scorer
 from nasrec.search.candidate import Candidate, Score
@@ -61,9 +61,9 @@ def test_scores_do_not_depend_on_what_is_trained_beside(tmp_path):
     rng = np.random.default_rng(0)
     architectures = [CONFIG.space.sample(rng) for _ in range(3)]
     before = torch.get_num_threads()
-    alone = [ScratchScorer(data.path, CONFIG, Workers(1))(a) for a in architectures]
+    alone = [from_scratch(data.path, CONFIG, Workers(1))(a) for a in architectures]
     with Workers(2) as workers:
-        scorer = ScratchScorer(data.path, CONFIG, workers)
+        scorer = from_scratch(data.path, CONFIG, workers)
         beside = scorer.score_many(architectures[:2]) + scorer.score_many(architectures[2:])
     assert repr(beside) == repr(alone)  # NaN where there are no groups
     assert len({score.logloss for score in alone}) == 3
@@ -81,7 +81,7 @@ def test_copies_of_a_supernet_are_scored_side_by_side_as_by_one_scorer(tmp_path)
     file = (tmp_path / "weights.safetensors").read_bytes()
     alone = [Scorer(shared, data.train, data.valid, config.scoring)(a) for a in architectures]
     with Workers(2) as workers:
-        beside = CopyScorer(data.path, tmp_path / "weights.safetensors", config, workers)
+        beside = from_copies(data.path, tmp_path / "weights.safetensors", config, workers)
         assert repr(beside.score_many(architectures)) == repr(alone)
     assert (tmp_path / "weights.safetensors").read_bytes() == file
     for architecture, weights in zip(architectures, before, strict=True):
@@ -95,7 +95,7 @@ def test_a_training_that_diverges_is_the_worst(tmp_path):
         retrain=CONFIG.retrain.model_copy(update={"learning_rate": 1e30, "clip_norm": None})
     )
     architecture = CONFIG.space.sample(np.random.default_rng(0))
-    score = ScratchScorer(data.path, wild, Workers(1))(architecture)
+    score = from_scratch(data.path, wild, Workers(1))(architecture)
     assert score.logloss == np.inf
 
 

@@ -18,7 +18,7 @@ from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
-from nasrec.pipeline.scorers import CopyScorer, ScratchScorer, second_looks
+from nasrec.pipeline.scorers import SideBySide, from_copies, from_scratch, second_looks
 from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.search import (
     METHODS,
@@ -129,12 +129,12 @@ def search_stage(
             tell.bar("Scoring candidates", "candidates") as progress,
             tell.log("search", run.search, lines=False) as log,
         ):
-            scorer: Scorer | CopyScorer | ScratchScorer
+            scorer: Scorer | SideBySide
             if not by_supernet:
-                scorer = ScratchScorer(data.path, config, workers)
+                scorer = from_scratch(data.path, config, workers)
             elif workers.jobs > 1 and config.scoring.copies:
                 file = run.supernet / "weights.safetensors"
-                scorer = CopyScorer(data.path, file, config, workers)
+                scorer = from_copies(data.path, file, config, workers)
             else:
                 scorer = Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
             replayed = len(journal.candidates)
@@ -169,7 +169,7 @@ def search_stage(
             if looked_at and not by_supernet and not config.costs:
                 other = config.replaced(seed=derive_seed(config.seed, SECOND_STREAM))
                 with Journal(run.search / "second.jsonl", header | {"seed": other.seed}) as second:
-                    again = ScratchScorer(data.path, other, workers)
+                    again = from_scratch(data.path, other, workers)
                     best[: len(looked_at)] = second_looks(again, second, looked_at, criterion)
         if by_supernet and (warning := too_little_known(found)):
             tell.say(f"Warning: {warning}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from nasrec.config import SearchConfig
@@ -23,65 +23,47 @@ from nasrec.train import Criterion, fit
 
 
 @dataclass(frozen=True)
-class ScratchScorer:
-    """Scores architectures as the retraining will: by `retrain` and the first recipe.
-
-    It is what a small log affords instead of a supernet.
-
-    A score depends on the data, the settings and the seed, not on what was scored before nor on
-    how many were scored side by side.
+class SideBySide:
+    """Scores architectures in workers; a score does not depend on what else is scored beside it.
 
     Attributes:
-        data: the prepared folder.
-        config: of the search.
-        workers: train side by side, one thread each.
+        one: gives the score of one; a function that another process can import, or a `partial`.
+        workers: one thread each.
     """
 
-    data: Path
-    config: SearchConfig
+    one: Callable[[Architecture], Score]
     workers: Workers
 
     def score(self, architecture: Architecture) -> Score:
-        """Train it and measure the best evaluation's weights on the validation rows."""
+        """The score of one."""
         return self.score_many([architecture])[0]
 
     __call__ = score
 
     def score_many(self, architectures: Sequence[Architecture]) -> list[Score]:
         """The score of each."""
-        tasks = [(trained_score, (self.data, self.config, a)) for a in architectures]
-        scores = dict(self.workers.each(tasks))
+        scores = dict(self.workers.each([(self.one, (a,)) for a in architectures]))
         return [scores[i] for i in range(len(architectures))]
 
 
-@dataclass(frozen=True)
-class CopyScorer:
-    """Scores architectures as `nasrec.search.Scorer` does where it trains a copy of each.
+def from_scratch(data: Path, config: SearchConfig, workers: Workers) -> SideBySide:
+    """Scores as the retraining will: by `retrain` and the first recipe.
 
-    Attributes:
+    It is what a small log affords instead of a supernet.
+    """
+    return SideBySide(partial(trained_score, data, config), workers)
+
+
+def from_copies(data: Path, weights: Path, config: SearchConfig, workers: Workers) -> SideBySide:
+    """Scores as those of `nasrec.search.Scorer` where it trains a copy of each candidate.
+
+    Args:
         data: the prepared folder.
         weights: file of the trained shared weights; the workers map it and share its memory.
         config: of the search.
-        workers: score side by side, one thread each.
+        workers: where they are computed.
     """
-
-    data: Path
-    weights: Path
-    config: SearchConfig
-    workers: Workers
-
-    def score(self, architecture: Architecture) -> Score:
-        """Train a copy and measure it on the validation rows."""
-        return self.score_many([architecture])[0]
-
-    __call__ = score
-
-    def score_many(self, architectures: Sequence[Architecture]) -> list[Score]:
-        """The score of each."""
-        settings = self.config.model_dump_json()
-        tasks = [(copied_score, (self.data, self.weights, settings, a)) for a in architectures]
-        scores = dict(self.workers.each(tasks))
-        return [scores[i] for i in range(len(architectures))]
+    return SideBySide(partial(copied_score, data, weights, config.model_dump_json()), workers)
 
 
 def copied_score(data: Path, weights: Path, settings: str, architecture: Architecture) -> Score:
@@ -99,7 +81,7 @@ def _scorer(folder: Path, weights: Path, settings: str) -> Scorer:
 
 
 def second_looks(
-    scorer: ScratchScorer, journal: Journal, best: Sequence[Candidate], criterion: Criterion
+    scorer: SideBySide, journal: Journal, best: Sequence[Candidate], criterion: Criterion
 ) -> list[Candidate]:
     """The candidates in the order of the mean of their score and of one with another seed.
 
