@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ import torch
 from nasrec.config import SearchConfig
 from nasrec.data import prepare
 from nasrec.nn import Inputs
+from nasrec.nn.operators import OPERATORS
 from nasrec.pipeline import Reporter, RunFolder
 from nasrec.pipeline.retrain import retrain_stage
-from nasrec.pipeline.workers import jobs_for
-from tests.end_to_end.tiny import LOG, SETTINGS
+from nasrec.pipeline.workers import Workers, jobs_for
+from tests.end_to_end.tiny import LOG, SETTINGS, write_log
 
 CONFIG = SearchConfig(**{**SETTINGS, "baselines": ("logreg",), "from_scratch_random": 1})
 
@@ -56,3 +59,35 @@ def test_as_many_as_threads_and_memory_allow(threads):
     assert jobs_for(CONFIG, Inputs(1, (10,))) == 2
     assert jobs_for(CONFIG, Inputs(1, (10**12,))) == 1
     assert jobs_for(CONFIG.replaced(device="cuda"), Inputs(1, (10,))) == 1
+
+
+def test_nothing_that_the_script_has_registered_is_missed(monkeypatch):
+    assert Workers(2).jobs == 2
+    monkeypatch.setattr(OPERATORS["FC"], "__module__", "__main__")
+    assert Workers(2).jobs == 1
+
+
+@pytest.mark.slow
+def test_a_script_need_not_ask_whether_it_is_the_main_program(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import dataclasses\n"
+        "from nasrec.nn.operators import FullyConnected, register\n"
+        "@register\n"
+        "class Own(FullyConnected):\n"
+        "    info = dataclasses.replace(FullyConnected.info, name='Own')\n"
+    )
+    space = SETTINGS["space"] | {"dense_ops": ["Own"]}
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, nasrec, torch, own\n"
+        "torch.set_num_threads(2)\n"
+        f"run = nasrec.search({str(write_log(tmp_path))!r}, 'label', sys.argv[1],\n"
+        f"    score_by='training', baselines=['logreg'], **{SETTINGS | {'space': space}!r})\n"
+        "print(len(run.leaderboard))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "run"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3\n"
+    assert "nasrec-1-plain: validation log loss" in done.stderr

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import importlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 from typing import Any, TypeVar
 
 from nasrec.config import SearchConfig
-from nasrec.nn.inputs import Inputs
+from nasrec.nn import BASELINES, Inputs
+from nasrec.nn.operators import OPERATORS
+from nasrec.search import METHODS
 
 T = TypeVar("T")
 Task = tuple[Callable[..., T], tuple[Any, ...]]
@@ -35,6 +40,25 @@ def jobs_for(config: SearchConfig, inputs: Inputs) -> int:
     return max(1, min(torch.get_num_threads(), memory // 2 // max(1, 4 * tables)))
 
 
+class _Process(SpawnProcess):
+    """Does not run the script again that started it: that may call us without asking whether it is
+    the main program, as multiprocessing wants it."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802  the name is multiprocessing's
+        script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = script
+
+
+class _Context(SpawnContext):
+    """New processes, not copies: torch's threads survive no fork."""
+
+    Process = _Process
+
+
 class Workers:
     """Processes that compute tasks side by side, started with the first ones and kept.
 
@@ -44,11 +68,14 @@ class Workers:
     at a task's error, all end.
 
     Args:
-        jobs: how many; with one, tasks are computed here.
+        jobs: how many; with one, tasks are computed here, and so they are where the running script
+            has registered classes of its own, which another process would lack.
     """
 
     def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+        registered = (*OPERATORS.values(), *BASELINES.values(), *METHODS.values())
+        self.modules = sorted({known.__module__ for known in registered})
+        self.jobs = 1 if "__main__" in self.modules else jobs
         self._pool: ProcessPoolExecutor | None = None
 
     def each(self, tasks: Sequence[Task[T]]) -> Iterator[tuple[int, T]]:
@@ -63,9 +90,9 @@ class Workers:
                     yield i, function(*arguments)
             return
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")  # torch's threads survive no fork
-            given = (os.getpid(),)
-            self._pool = ProcessPoolExecutor(self.jobs, context, initializer=_begin, initargs=given)
+            self._pool = ProcessPoolExecutor(
+                self.jobs, _Context(), initializer=_begin, initargs=(os.getpid(), self.modules)
+            )
         futures: dict[Future[T], int] = {
             self._pool.submit(function, *arguments): i
             for i, (function, arguments) in enumerate(tasks)
@@ -103,9 +130,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _begin(parent: int) -> None:
+def _begin(parent: int, modules: Sequence[str]) -> None:
     import torch
 
+    for module in modules:
+        importlib.import_module(module)  # registers what it has
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c is for the parent, which ends all
 
