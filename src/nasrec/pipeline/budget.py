@@ -19,7 +19,7 @@ from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
 from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.progress import Reporter
-from nasrec.pipeline.workers import jobs_for, one_thread
+from nasrec.pipeline.workers import jobs_for, threads
 from nasrec.search import ScoreConfig, Scorer
 from nasrec.space import Architecture, PathSampler
 from nasrec.train import (
@@ -179,7 +179,7 @@ def measure_supernet(config: SearchConfig, data: PreparedData, jobs: int = 1) ->
 
     def score_seconds(scoring: ScoreConfig) -> float:
         scorer = Scorer(shared, data.train, data.valid, scoring, config.seed)
-        with one_thread() if beside > 1 else nullcontext():
+        with threads(1) if beside > 1 else nullcontext():
             scorer(candidates[0])
             began = time.perf_counter()
             for candidate in candidates[1:]:
@@ -226,7 +226,7 @@ def fit_to_budget(
         raise ConfigError(f"the budget is {minutes} minutes", mend="give a positive number")
     tell.say("Measuring this machine, to fit the search into the budget")
     began, jobs = time.perf_counter(), jobs_for(config, inputs_of(data))
-    with one_thread() if jobs > 1 else nullcontext():  # as each of them will have
+    with threads(1) if jobs > 1 else nullcontext():  # as each of them will have
         measured = measure(config, data)
     config = config.replaced(score_by=affordable_scores(config, measured, 60 * minutes, jobs))
     if config.score_by == "supernet":

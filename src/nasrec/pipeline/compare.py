@@ -22,14 +22,23 @@ from nasrec.nn import BASELINES
 from nasrec.nn.inputs import SIZES
 from nasrec.pipeline.boosting import LIGHTGBM, require_lightgbm, settings_of
 from nasrec.pipeline.budget import epoch_seconds, measure, measure_supernet
-from nasrec.pipeline.contest import Outcome, Setup, known_models, repeat, spec_of, title_of, tune
+from nasrec.pipeline.contest import (
+    Outcome,
+    Setup,
+    known_models,
+    repeat,
+    searched,
+    spec_of,
+    title_of,
+    tune,
+)
 from nasrec.pipeline.data import DataRequest, Source, data_stage, inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.leaderboard import BASE_RATE, base_rate, text_table
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.protocol import Protocol, protocol_of
 from nasrec.pipeline.retrain import NASREC
-from nasrec.pipeline.workers import in_processes
+from nasrec.pipeline.workers import in_processes, threads
 from nasrec.serve.bench import timed_calls
 from nasrec.serve.versions import environment, usable_cores
 from nasrec.train import Metrics, metrics_on
@@ -153,7 +162,7 @@ def compare(
         setup = Setup(prepared.path, run.path, shared, count)
         jobs = jobs or usable_cores()
         _tell_time(setup, prepared, names, seeds, jobs, tell)
-        found = _trained(setup, names, seeds, jobs, tell)
+        found = _trained(setup, prepared, names, seeds, jobs, tell)
         rows = _rows(found, prepared, run)
         write_json(
             run.path / "comparison.json",
@@ -262,13 +271,21 @@ def _duration(seconds: float) -> str:
 
 
 def _trained(
-    setup: Setup, names: Sequence[str], seeds: int, jobs: int, tell: Reporter
+    setup: Setup,
+    data: PreparedData,
+    names: Sequence[str],
+    seeds: int,
+    jobs: int,
+    tell: Reporter,
 ) -> dict[str, list[list[Outcome]]]:
     """For each family its trials, best first, and the chosen one with every seed.
 
-    NASRecNet goes first: its search is the longest task.
+    The search comes before all, with all jobs, and NASRecNet's trials before the others'.
     """
     began = time.perf_counter()
+    if NASREC in names:
+        with threads(jobs):
+            searched(setup, data, tell)
     ordered = sorted(names, key=lambda name: name != NASREC)
     trials: dict[str, list[Outcome]] = {}
     for i, outcomes in in_processes([(tune, (setup, name)) for name in ordered], jobs):

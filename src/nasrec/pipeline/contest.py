@@ -37,7 +37,7 @@ from nasrec.pipeline.trials import (
     tuned,
 )
 from nasrec.serve import ModelSpec
-from nasrec.space import PUBLISHED, published
+from nasrec.space import PUBLISHED, Architecture, published
 from nasrec.train import Metrics
 from nasrec.train.platt import Platt
 
@@ -204,16 +204,20 @@ def repeat(setup: Setup, chosen: Outcome, seed: int) -> Outcome:
     return _outcome(result.folder, result.trial)
 
 
+def searched(setup: Setup, data: PreparedData, tell: Reporter) -> list[Architecture]:
+    """The best architectures of the search; it is done if it was not yet."""
+    run, config = RunFolder(setup.out), setup.config
+    began, fresh = time.perf_counter(), not (run.search / "ranking.json").is_file()
+    best = search_stage(run, data, config, lambda: supernet_stage(run, data, config, tell), tell)
+    if fresh:
+        run.stage_done("search", time.perf_counter() - began)
+    return best
+
+
 def _members(setup: Setup, data: PreparedData, family: str) -> list[Variant]:
     config, inputs = setup.config, inputs_of(data)
     if family == NASREC:
-        run, quiet = RunFolder(setup.out), Reporter(quiet=True)
-        began, fresh = time.perf_counter(), not (setup.out / "search" / "ranking.json").is_file()
-        best = search_stage(
-            run, data, config, lambda: supernet_stage(run, data, config, quiet), quiet
-        )
-        if fresh:
-            run.stage_done("search", time.perf_counter() - began)
+        best = searched(setup, data, Reporter(quiet=True))
         return nasrec_variants(inputs, config.model, config.training, best)
     return rate_variants(spec_of(family, config, inputs), config.training, setup.ladder)
 

@@ -85,7 +85,7 @@ class Workers:
             tasks: a function that a new process can import, and its arguments.
         """
         if self.jobs <= 1 or len(tasks) <= 1:
-            with one_thread():
+            with threads(1):
                 for i, (function, arguments) in enumerate(tasks):
                     yield i, function(*arguments)
             return
@@ -118,12 +118,12 @@ def in_processes(tasks: Sequence[Task[T]], jobs: int) -> Iterator[tuple[int, T]]
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes with one thread meanwhile, as in a worker."""
+def threads(count: int) -> Iterator[None]:
+    """Torch computes with so many threads meanwhile; a worker has one."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
