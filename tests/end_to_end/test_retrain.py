@@ -29,6 +29,7 @@ def threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_they_are_those_of_one_after_the_other(tmp_path, threads):
     data = prepare(LOG.generate(600), tmp_path / "data", label="label")
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torch
 
 import nasrec
@@ -70,6 +71,7 @@ def test_scores_do_not_depend_on_what_is_trained_beside(tmp_path):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_copies_of_a_supernet_are_scored_side_by_side_as_by_one_scorer(tmp_path):
     data = prepare(LOG.generate(600), tmp_path / "data", label="label")
     config = CONFIG.replaced(score_by="supernet", scoring={"scope": "all", "finetune_steps": 4})

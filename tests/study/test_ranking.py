@@ -100,6 +100,7 @@ def test_what_is_measured_and_written(finished):
     assert not list(finished.rglob("*.safetensors")), "no weights are kept"
 
 
+@pytest.mark.slow
 def test_a_study_that_lost_its_last_steps_ends_the_same(log, finished, tmp_path):
     out = tmp_path / "study"
     shutil.copytree(finished, out)
