@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec.data.formats import Position, open_log
-from nasrec.data.formats import text as text_module
+from nasrec.data.formats import Position, faults, open_log
 from nasrec.errors import DataError
 
 SIZES = st.sampled_from([1, 7, 64, 1000, 1 << 20])
@@ -299,7 +298,7 @@ def test_sources_that_mean_no_log(tmp_path, source, message):
 
 
 def test_a_quote_never_closed_far_from_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_module, "MAX_RECORD", 1000)
+    monkeypatch.setattr(faults, "MAX_RECORD", 1000)
     lines = ["x,y", *(f"{i},b" for i in range(2000))]
     lines[100] = '99,"b'
     path = write(tmp_path / "log.csv", "\n".join(lines))

@@ -7,7 +7,6 @@ line on which the record begins goes, and reading starts anew on the next one.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,8 +17,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from nasrec.data.formats.buffer import SMALL, Buffer, first_newline, skip_blank, skip_line
+from nasrec.data.formats import faults as limits
+from nasrec.data.formats.buffer import SMALL, Buffer, skip_line
+from nasrec.data.formats.faults import QUOTES, UTF8, Fault, found, ragged, too_long
 from nasrec.data.formats.fields import find_fields
+from nasrec.data.formats.header import read_head
 from nasrec.data.formats.log import BadLine, BadRows, Chunk, PlainChunk, Position, require_columns
 from nasrec.data.formats.scan import (
     NEWLINE,
@@ -35,11 +37,6 @@ from nasrec.data.formats.sources import opened
 from nasrec.errors import DataError
 
 T = TypeVar("T")
-MARK = b"\xef\xbb\xbf"
-"""The byte order mark that some programs put before UTF-8."""
-MAX_RECORD = 1 << 26
-"""Bytes a record may have. What is longer is a quote never closed, or no text at all."""
-QUOTES = 'put the whole field in quotes and write a quote inside it twice (5" as "5""")'
 
 
 class Derived(NamedTuple):
@@ -57,14 +54,6 @@ class Verdict(NamedTuple):
     wrong: pl.Series
     values: pl.Series
     """The values that are wrong, for `what`, which has a `{}` for it."""
-    what: str
-    mend: str
-
-
-class _Fault(NamedTuple):
-    """What is wrong, and the line, counted from 0, of the text that it is on."""
-
-    line: int
     what: str
     mend: str
 
@@ -183,7 +172,7 @@ class TextReader:
             after = Position(offset=at.offset + len(text), row=at.row + rows, line=at.line + breaks)
             buffer.skip(len(text))
             if fault is not None:
-                _found(bad, bad_rows, path, after.line, fault, buffer.peek(1024))
+                found(bad, bad_rows, path, after.line, fault, buffer.peek(1024))
                 length = skip_line(buffer)
                 after = Position(offset=after.offset + length, row=after.row, line=after.line + 1)
             following = None if final else after
@@ -242,21 +231,21 @@ class TextReader:
         bad: list[BadLine],
     ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         """The rows that `judge` finds nothing wrong with."""
-        faults: dict[int, _Fault] = {}
+        faults: dict[int, Fault] = {}
         for verdict in self.judge(frame):
             for row in verdict.wrong.fill_null(True).arg_true().to_list():
                 what = verdict.what.format(repr(verdict.values[row]))
-                faults.setdefault(row, _Fault(0, what, verdict.mend))
+                faults.setdefault(row, Fault(0, what, verdict.mend))
         if not faults:
             return frame, lines
         texts = body.split(b"\n")
         for row in sorted(faults):
-            _found(bad, bad_rows, path, int(lines[row]), faults[row], texts[row])
+            found(bad, bad_rows, path, int(lines[row]), faults[row], texts[row])
         kept = np.ones(len(lines), dtype=np.bool_)
         kept[list(faults)] = False
         return frame.filter(kept), lines[kept]
 
-    def _next(self, buffer: Buffer, window: int) -> tuple[bytes, _Fault | None, bool]:
+    def _next(self, buffer: Buffer, window: int) -> tuple[bytes, Fault | None, bool]:
         """Whole records from the front of the buffer, and what is wrong with the one after them.
 
         The last value is true when the records reach to the end of the file.
@@ -269,11 +258,11 @@ class TextReader:
             if wrong >= 0:
                 begin = last_newline(text[:wrong], True) + 1
                 line = text.count(b"\n", begin, wrong)
-                return text[:begin], _Fault(line, "a quote in the middle of a field", QUOTES), False
+                return text[:begin], Fault(line, "a quote in the middle of a field", QUOTES), False
             cut = last_newline(text, self.quoted) + 1
             rest = text[cut:]
-            if len(rest) > MAX_RECORD or (final and quotes and rest.count(b'"') % 2):
-                return text[:cut], _too_long(rest, quotes), False
+            if len(rest) > limits.MAX_RECORD or (final and quotes and rest.count(b'"') % 2):
+                return text[:cut], too_long(rest, quotes), False
             if final:
                 return text, None, True
             if cut:
@@ -333,23 +322,23 @@ class TextReader:
     ) -> tuple[bytes, NDArray[np.int64]]:
         """The text without blank and bad lines, and the line of each record that is left."""
         records = find_records(text, self.separator, self.quoted)
-        faults: dict[int, _Fault] = {}
+        faults: dict[int, Fault] = {}
         for row in np.flatnonzero(records.fields != fields).tolist():
-            faults[row] = _ragged(int(records.fields[row]), fields)
+            faults[row] = ragged(int(records.fields[row]), fields)
         for place in invalid_utf8(text):
             row = int(np.searchsorted(records.starts, place, side="right")) - 1
             line = text.count(b"\n", int(records.starts[row]), place)
-            faults[row] = _Fault(
+            faults[row] = Fault(
                 line,
                 f"invalid UTF-8: byte 0x{text[place]:02x}",
-                "save the file as UTF-8 (for instance with iconv -f LATIN1 -t UTF-8)",
+                UTF8,
             )
-        for row in np.flatnonzero(records.stops - records.starts > MAX_RECORD).tolist():
-            faults[row] = _too_long(b"", False)
+        for row in np.flatnonzero(records.stops - records.starts > limits.MAX_RECORD).tolist():
+            faults[row] = too_long(b"", False)
         lines = records.lines + first_line
         for row in sorted(faults):
             content = text[records.starts[row] : records.stops[row]]
-            _found(bad, bad_rows, path, int(lines[row]), faults[row], content)
+            found(bad, bad_rows, path, int(lines[row]), faults[row], content)
         kept = np.ones(len(lines), dtype=bool)
         kept[list(faults)] = False
         ends = np.minimum(records.stops + 1, len(text))
@@ -383,99 +372,8 @@ class TextReader:
         return frame
 
     def _head(self, buffer: Buffer, path: Path) -> tuple[tuple[str, ...], Position]:
-        """The columns of the file, and where its first row can begin."""
-        at = Position()
-        if buffer.peek(3) == MARK:
-            buffer.skip(3)
-            at = Position(offset=3)
-        at = skip_blank(buffer, at)
-        text = buffer.peek(SMALL)
-        if len(text) < SMALL and not text.strip():
-            raise DataError("the file is empty", where=str(path), mend="write the log again")
-        if self.names is not None:
-            return self.names, at
-        size = SMALL
-        while True:
-            text = buffer.peek(size)
-            stop = first_newline(text, self.quoted)
-            if stop >= 0 or len(text) < size or size > MAX_RECORD:
-                break
-            size *= 2
-        header = text[: stop + 1] if stop >= 0 else text
-        names = self._names(header, path, at.line)
-        buffer.skip(len(header))
-        after = Position(offset=at.offset + len(header), line=at.line + header.count(b"\n"))
-        after = skip_blank(buffer, after)
-        if not buffer.peek(1):
-            raise DataError(
-                "there is only a header, and no rows",
-                where=str(path),
-                mend="write the log again, or name its format if it has no header",
-            )
-        return names, after
-
-    def _names(self, header: bytes, path: Path, line: int) -> tuple[str, ...]:
-        where = f"{path}, line {line}"
-        mend = "name the columns apart; if the file has no header, name its format (such as criteo)"
-        if self.quoted and misplaced_quote(header, self.separator, True) >= 0:
-            raise DataError("a quote in the middle of a field", where=where, mend=QUOTES)
-        if self.quoted and header.count(b'"') % 2:
-            fault = _too_long(header, True)
-            raise DataError(fault.what, where=where, mend=fault.mend)
-        try:
-            text = header.decode().rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"invalid UTF-8: byte 0x{header[error.start]:02x}",
-                where=where,
-                mend="save the file as UTF-8 (for instance with iconv -f LATIN1 -t UTF-8)",
-            ) from error
-        if self.quoted:
-            names = next(csv.reader([text], delimiter=self.separator))
-        else:
-            names = text.split(self.separator)
-        for column in names:
-            if names.count(column) > 1:
-                raise DataError(f"two columns are called {column!r}", where=str(path), mend=mend)
-            if not column:
-                raise DataError("a column without a name", where=where, mend=mend)
-        return tuple(names)
+        return read_head(buffer, path, self.separator, self.quoted, self.names)
 
 
 def _first(read: Callable[[], tuple[T, object]]) -> T:
     return read()[0]
-
-
-def _ragged(found: int, expected: int) -> _Fault:
-    return _Fault(
-        0,
-        f"{found} field{'s' if found != 1 else ''} where {expected} are expected"
-        + (" (a truncated line?)" if found < expected else ""),
-        "correct or delete the line; a separator inside a field needs quotes around it",
-    )
-
-
-def _too_long(text: bytes, quotes: bool) -> _Fault:
-    if quotes and text.count(b'"') % 2:
-        return _Fault(
-            text.count(b"\n", 0, text.rfind(b'"')) if len(text) <= MAX_RECORD else 0,
-            "a quote is opened and never closed",
-            "close the quote, or write the file again if it was cut off",
-        )
-    return _Fault(
-        0, f"a record of more than {MAX_RECORD >> 20} MiB", "check that this is a text file"
-    )
-
-
-def _found(
-    bad: list[BadLine],
-    bad_rows: BadRows,
-    path: Path,
-    line: int,
-    fault: _Fault,
-    content: bytes,
-) -> None:
-    """Raise for a fault in the record that begins on `line`, or keep it if they are left out."""
-    if bad_rows == "error":
-        raise DataError(fault.what, where=f"{path}, line {line + fault.line}", mend=fault.mend)
-    bad.append(BadLine(str(path), line, fault.what, content.split(b"\n")[0][:1024].rstrip(b"\r")))
