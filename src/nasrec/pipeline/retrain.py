@@ -52,7 +52,7 @@ def retrain_stage(
     inputs = inputs_of(data)
     with Workers(jobs_for(config, inputs)) as workers:
         trainings = Trainings(run, data, workers, tell)
-        families = _families(config, inputs, best, trainings, run)
+        families = _families(config, inputs, best, trainings)
     if trainings.seconds:
         run.stage_done("retrain", trainings.seconds)
     return families
@@ -98,11 +98,7 @@ def _aside(data: Path, trial: Trial, folder: Path, quiet: bool) -> str:
 
 
 def _families(
-    config: SearchConfig,
-    inputs: Inputs,
-    best: list[Architecture],
-    train: Trainings,
-    run: RunFolder,
+    config: SearchConfig, inputs: Inputs, best: list[Architecture], train: Trainings
 ) -> dict[str, list[TrialResult]]:
     """The trials of each family, best first: of NASRecNets, then of what depends on theirs."""
 
@@ -116,7 +112,7 @@ def _families(
     if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
         raise DivergenceError(
             f"every training of the best architectures diverged: {failed}",
-            where=str(run.retrain),
+            where=str(train.run.retrain),
             mend="search again, in another --out, with a lower --learning-rate",
         )
     count = config.baseline_trials or len(families[NASREC])
