@@ -14,7 +14,7 @@ from nasrec.data import Column, Schema, hash, prepare, records
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk, fields
 from nasrec.data.formats.fields import Kind, Packed, find_fields
-from nasrec.data.hash import distinct, hash_texts
+from nasrec.data.hash import distinct, hash_texts, look_up
 from nasrec.data.values import numbers_of, texts_of
 from tests.data.logs import contents
 
@@ -38,7 +38,7 @@ values = st.one_of(
 def test_columns_are_those_of_the_frame(texts, place, separator):
     rows = [[""] * place + [text] + ["xyz"] * (2 - place) for text in texts]
     text = "".join(separator.join(row) + "\n" for row in rows).encode()
-    found = find_fields(text, separator, NAMES)
+    found = find_fields(np.frombuffer(text, np.uint8), separator, NAMES)
     assert found is not None
     assert found.rows == len(texts)
     name, frame = NAMES[place], pl.DataFrame({"x": [text or None for text in texts]})
@@ -59,7 +59,7 @@ def test_columns_are_those_of_the_frame(texts, place, separator):
 
 def test_which_fields_are_of_a_kind():
     text = b"-12.50,ff,7\n,,\n00.5,0A,1e5\n"
-    found = find_fields(text, ",", NAMES).read(
+    found = find_fields(np.frombuffer(text, np.uint8), ",", NAMES).read(
         {"a": Kind("number"), "b": Kind("hex", 1000), "c": Kind("number")}
     )
     assert set(found) == {"a", "b"}
@@ -71,7 +71,7 @@ def test_which_fields_are_of_a_kind():
 @given(st.binary(max_size=40) | st.text("a1,\n", max_size=300).map(str.encode), st.booleans())
 def test_only_plain_text_with_all_fields_has_fields(text, long):
     text = b"12,34567,abcdefgh\n" * 20 * long + text
-    found = find_fields(text, ",", NAMES)
+    found = find_fields(np.frombuffer(text, np.uint8), ",", NAMES)
     lines = text.split(b"\n")
     plain = text.isascii() and not set(text) & set(b'"\r') and not lines.pop()
     assert (found is not None) == (plain and bool(text) and all(x.count(b",") == 2 for x in lines))
@@ -87,9 +87,22 @@ def test_only_plain_text_with_all_fields_has_fields(text, long):
 def test_distinct_hashes(drawn, count, seed):
     many = np.random.default_rng(seed).integers(0, count, count, dtype=np.uint64) << np.uint64(20)
     hashes = np.concatenate([np.array(drawn, np.uint64), many])
-    numbers, rows = distinct(hashes)
-    assert np.array_equal(hashes[rows][numbers], hashes)
+    keys, numbers, rows = distinct(hashes)
+    assert np.array_equal(hashes[rows], keys)
+    assert np.array_equal(keys[numbers], hashes)
     assert len(rows) == len(set(hashes.tolist()))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 300), st.integers(1, 1000), st.booleans(), st.integers(0, 3))
+def test_ids_of_hashes(count, among, rising, seed):
+    rng = np.random.default_rng(seed)
+    known = np.sort(rng.permutation(among)[:count]).astype(np.uint64) << np.uint64(54)
+    ids = rng.permutation(len(known)).astype(np.int32) + 1
+    hashes = rng.integers(0, among, 500).astype(np.uint64) << np.uint64(54)
+    hashes = np.sort(hashes) if rising else hashes
+    of = dict(zip(known.tolist(), ids.tolist(), strict=True))
+    assert look_up(hashes, known, ids).tolist() == [of.get(h, 0) for h in hashes.tolist()]
 
 
 @settings(max_examples=50, deadline=None)

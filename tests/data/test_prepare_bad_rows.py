@@ -67,7 +67,9 @@ def test_another_column_named_as_the_label(tmp_path, monkeypatch, in_pieces):
             prepare(tmp_path / "log.csv", tmp_path / "out", label=label, bad_rows="skip")
         assert caught.value.where.endswith(f"column {label!r}")
     sample = Log.sample
-    monkeypatch.setattr(Log, "sample", lambda log: replace(c := sample(log), frame=c.frame[:900]))
+    monkeypatch.setattr(
+        Log, "sample", lambda log, _: replace(c := sample(log), frame=c.frame[:900])
+    )
     with pytest.raises(DataError, match="1,100 of 2,000 rows"):
         prepare(tmp_path / "log.csv", tmp_path / "out", label="late", bad_rows="quarantine")
     assert only(tmp_path) == ["log.csv"]
@@ -93,7 +95,7 @@ def late_text(tmp_path, monkeypatch):
     frame = pl.DataFrame({"label": labels, "n": numbers, "c": ["a", "b"] * 2000})
     frame.write_csv(tmp_path / "log.csv")
     sample = Log.sample
-    monkeypatch.setattr(Log, "sample", lambda log: sample(log, 3000))
+    monkeypatch.setattr(Log, "sample", lambda log, _: sample(log, 3000))
     return tmp_path / "log.csv"
 
 

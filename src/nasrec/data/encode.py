@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from nasrec.data.formats import Chunk
 from nasrec.data.formats.log import require_columns
-from nasrec.data.hash import hash_texts
+from nasrec.data.hash import hash_texts, look_up
 from nasrec.data.schema import Column, HashAs, Schema, Transform
 from nasrec.data.values import LARGEST, Rows, lists_of, numbers_of, texts_of
 from nasrec.errors import DataError
@@ -61,15 +61,20 @@ class DenseEncoder:
         """(n,) the raw numbers, NaN where missing."""
         return numbers_of(rows, self.name, self.limit)
 
-    def encode(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(n,) the transformed numbers, missing as 0."""
+    def transformed(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(n,) the transformed numbers, NaN where missing."""
         if self.transform == "log1p":
-            # The larger of the two where both are numbers, else the one that is.
-            return np.log1p(np.fmax(numbers, 0.0)).astype(np.float32)
+            return np.log1p(np.maximum(numbers, 0.0)).astype(np.float32)
         fitted = self.transform == "standardize"
         encoded = (numbers - self.mean) / self.std if fitted else numbers
         # A new row may lie so far out that its standardised value is beyond 32 bits.
-        return np.nan_to_num(np.clip(encoded, -LARGEST, LARGEST), nan=0.0).astype(np.float32)
+        return np.clip(encoded, -LARGEST, LARGEST).astype(np.float32)
+
+    def encode(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(n,) the transformed numbers, missing as 0."""
+        encoded = self.transformed(numbers)
+        encoded[np.isnan(encoded)] = 0
+        return encoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +144,7 @@ class CategoricalEncoder:
 
     def lookup(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
         """(n,) the ids of values by their hashes; 0 for those not in the vocabulary."""
-        known, ids = self._table
-        if not len(known):
-            return np.zeros(len(hashes), dtype=np.int32)
-        places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-        return np.where(known[places] == hashes, ids[places], np.int32(0))
+        return look_up(hashes, *self._table)
 
     def hash(self, texts: pl.Series) -> NDArray[np.int32]:
         """(n,) the ids of a hashed column."""

@@ -7,6 +7,7 @@ are.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from nasrec.data.schema import Column
 from nasrec.data.split import Codes
 from nasrec.data.staging import Part, Plan, in_order
 from nasrec.files import written_aside
+from nasrec.native import library
 
 RANGE = 1 << 20
 """Values counted at a time: their hashes and counts stay near the processor."""
@@ -108,7 +110,7 @@ def _counts(
         if not len(hashes):
             continue
         counts = np.concatenate([c[s] for c, s in zip(seen, pieces, strict=True)])
-        numbers, first = distinct(hashes)
+        _, numbers, first = distinct(hashes)
         total = np.bincount(numbers, counts, len(first)).astype(np.int64)  # exact below 2**53
         kept = total >= (column.min_count or 1)
         # Which value of which part has each hash; any will do, as they are the same text.
@@ -133,8 +135,16 @@ def _occurrences(
     part: Part, train: NDArray[np.bool_], slots: range, length: int
 ) -> NDArray[np.uint32]:
     """How often each value of a part's dictionary occurs in train."""
-    counts, rows = np.zeros(length + 1, dtype=np.int64), np.flatnonzero(train)
+    # The place behind the dictionary stands for "no value".
+    counts, kernels = np.zeros(length + 1, dtype=np.int64), library()
     for slot in slots:
-        # The place behind the dictionary stands for "no value".
-        counts += np.bincount(part.column(f"id{slot}").take(rows), minlength=length + 1)
+        ids = part.column(f"id{slot}")
+        if kernels is None:
+            counts += np.bincount(ids[train], minlength=length + 1)
+        else:
+            kernels.count_ids(
+                ctypes.c_long(len(ids)), ctypes.c_void_p(ids.ctypes.data),
+                ctypes.c_long(ids.itemsize), ctypes.c_void_p(train.ctypes.data),
+                ctypes.c_void_p(counts.ctypes.data),
+            )  # fmt: skip
     return counts[:length].astype(np.uint32)

@@ -15,7 +15,7 @@ UTF-8, cut into words of 8 bytes (little-endian, the last one filled up with zer
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -83,18 +83,52 @@ def _mix(hashes: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
     hashes ^= hashes >> np.uint64(31)
 
 
-def distinct(hashes: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Hashes by numbers: the number of each; and a row that has each number."""
+class Distinct(NamedTuple):
+    """Different hashes; the number among them of each that was given; and a row of those given that
+    has each."""
+
+    hashes: NDArray[np.uint64]
+    numbers: NDArray[Any]
+    rows: NDArray[np.int64]
+
+
+def distinct(hashes: NDArray[np.uint64]) -> Distinct:
+    """Hashes by numbers, in no order."""
     kernels = library()
     if kernels is None:
-        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        return inverse, first.astype(np.int64)
-    numbers = np.empty(len(hashes), np.uint32)
-    rows = np.empty(len(hashes), np.int64)
+        found, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        return Distinct(found, inverse, first.astype(np.int64))
     hashes = np.ascontiguousarray(hashes)
+    keys, numbers = np.empty(len(hashes), np.uint64), np.empty(len(hashes), np.uint32)
+    rows = np.empty(len(hashes), np.int64)
     kernels.distinct_hashes.restype = ctypes.c_long
-    pointers = (ctypes.c_void_p(x.ctypes.data) for x in (hashes, numbers, rows))
+    pointers = (ctypes.c_void_p(x.ctypes.data) for x in (hashes, keys, numbers, rows))
     count = kernels.distinct_hashes(ctypes.c_long(len(hashes)), *pointers)
     if count < 0:
         raise MemoryError
-    return numbers, rows[:count].copy()
+    return Distinct(keys[:count].copy(), numbers, rows[:count].copy())
+
+
+def look_up(
+    hashes: NDArray[np.uint64], known: NDArray[np.uint64], ids: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """(n,) the ids of hashes, 0 for those not known.
+
+    Args:
+        hashes: (n,) in any order; those that rise are found faster.
+        known: (m,) rising.
+        ids: (m,) of each that is known.
+    """
+    if not len(known):
+        return np.zeros(len(hashes), dtype=np.int32)
+    kernels = library()
+    if kernels is None:
+        places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+        return np.where(known[places] == hashes, ids[places], np.int32(0))
+    hashes, found = np.ascontiguousarray(hashes), np.empty(len(hashes), np.int32)
+    kernels.look_up(
+        ctypes.c_long(len(hashes)), ctypes.c_void_p(hashes.ctypes.data),
+        ctypes.c_long(len(known)),
+        *(ctypes.c_void_p(x.ctypes.data) for x in (known, ids, found)),
+    )  # fmt: skip
+    return found

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nasrec.data.formats import Chunk
+from nasrec.data.hash import MISSING, distinct, hash_texts
 from nasrec.data.schema import Column, Schema
 from nasrec.data.split import SPLITS, RandomSplit, SplitSpec, mixed
 from nasrec.data.values import parse_numbers, texts_of
@@ -83,16 +84,16 @@ def find_leaks(sample: Chunk, schema: Schema) -> list[str]:
 
 
 def _names_rows(groups: NDArray[np.int64]) -> bool:
-    present = groups[groups > 0]
-    distinct = len(np.unique(present))
-    return len(present) >= MIN_ROWS_FOR_UNIQUE and distinct >= UNIQUE * len(present)
+    counts = np.bincount(groups)[1:]
+    present = int(counts.sum())
+    return present >= MIN_ROWS_FOR_UNIQUE and int(np.count_nonzero(counts)) >= UNIQUE * present
 
 
 def _groups(frame: pl.DataFrame, column: Column, name: str) -> NDArray[np.int64]:
     """(n,) a group number for each row: its value, or its 1-in-50 quantile; missing is 0."""
     if column.role == "categorical":
-        texts = texts_of(Chunk(frame, name), column.name)
-        return texts.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
+        hashes = hash_texts(texts_of(Chunk(frame, name), column.name))
+        return np.where(hashes == MISSING, 0, 1 + distinct(hashes).numbers.astype(np.int64))
     parsed, _ = parse_numbers(frame[column.name])
     numbers = parsed.to_numpy().astype(np.float64)
     present = numbers[np.isfinite(numbers)]
@@ -118,7 +119,7 @@ def _only_with_clicks(
     missing = groups == 0
     if missing.any() and always_clicked(~missing):
         return "a value"
-    found = np.unique(groups[~missing])
+    found = 1 + np.flatnonzero(np.bincount(groups)[1:])
     if len(found) == 2:
         for value in found:
             rows = groups == value

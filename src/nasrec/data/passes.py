@@ -51,9 +51,9 @@ class Passes:
         self.plans = [Plan(schema, spec if len(s.splits) > 1 else None, lenient) for s in sources]
         self.rows: dict[str, int] = {}
 
-    def prepare(self, warnings: list[str]) -> tuple[dict[str, Any], list[BadLine]]:
-        """Write everything but the manifest, which is returned without its sources; and the bad
-        lines."""
+    def prepare(self) -> tuple[dict[str, Any], list[BadLine]]:
+        """Write everything but the manifest, which is returned without its sources, and with the
+        warnings of these passes; and the bad lines."""
         began = time.perf_counter()
         parts = [self._stage(s, plan) for s, plan in zip(self.sources, self.plans, strict=True)]
         self.rows = {
@@ -105,7 +105,7 @@ class Passes:
             },
             "missing": missing_numbers(all_parts, codes, self.plans[0]),
             "bad_rows": {"count": len(bad), "first": [told(line) for line in bad[:SHOWN]]},
-            "warnings": [*warnings, *found],
+            "warnings": found,
         }
         self.tell(f"done in {time.perf_counter() - began:.1f} s")
         return manifest, bad

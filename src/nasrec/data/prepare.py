@@ -25,7 +25,7 @@ import polars as pl
 
 from nasrec.data.dataset import PreparedData
 from nasrec.data.formats import BadRows, Chunk, Log, Source, format_of, open_log
-from nasrec.data.formats.log import require_columns
+from nasrec.data.formats.log import SAMPLE_BYTES, require_columns
 from nasrec.data.infer import infer_columns, require_values
 from nasrec.data.leaks import find_leaks, split_warnings
 from nasrec.data.passes import Passes
@@ -54,7 +54,7 @@ CHUNK_BYTES = (1 << 20, 1 << 25)
 EXPANSION = 32
 """Bytes of memory that a byte of a chunk may need while it is worked on."""
 ROWS_FOR_LEAKS = 1 << 15
-"""Rows of a large log that are searched for leaks."""
+"""Rows of a large log, or up to twice as many, that are searched for leaks."""
 
 
 def prepare(
@@ -169,7 +169,8 @@ def prepare(
         prepared.check()
         return prepared
 
-    sample = log.sample()
+    # To say what columns are takes more of a log than to see a leak.
+    sample = log.sample(SAMPLE_BYTES if schema is None else SAMPLE_BYTES // 4)
     schema = _schema_for(sample, log, label, schema, ignore, roles, min_count, lenient)
     require_columns([c.name for c in schema.columns if c.role != "ignore"], log.columns, log.name)
     require_values(sample, [column.name for column in (*schema.dense, *schema.categorical)])
@@ -177,7 +178,6 @@ def prepare(
         wrong = faults_of(sample.frame[schema.label], "label")
         place = sample.place(column=schema.label)
         require_most_labels(int(wrong.sum()), len(wrong), place)
-    warnings = [*find_leaks(_thinned(sample), schema), *split_warnings(schema, spec)]
     threads = threads or len(os.sched_getaffinity(0))
     chunk_bytes = int(np.clip(memory // (EXPANSION * (threads + 2)), *CHUNK_BYTES))
     state = state_of(sources)
@@ -185,9 +185,11 @@ def prepare(
     with working(out, begun) as work:
         run = Passes(work, sources, schema, spec, bad_rows != "error", chunk_bytes, threads, tell)
         with ThreadPoolExecutor(1) as pool:
-            # Reading the files for their checksums goes beside parsing them.
+            # Beside parsing the files, as reading them for their checksums.
+            leaks = pool.submit(find_leaks, _thinned(sample), schema)
             identities = pool.submit(identities_of, sources)
-            manifest, bad = run.prepare(warnings)
+            manifest, bad = run.prepare()
+            manifest["warnings"][:0] = [*leaks.result(), *split_warnings(schema, spec)]
             manifest["sources"] = described(sources, identities.result(), run.rows)
         manifest["recipe"] = recipe_of(settings, identities.result())
         manifest["seed"], manifest["split"] = seed, spec.model_dump(mode="json")
@@ -243,7 +245,7 @@ def _check_settings(min_count: int | None, seed: int, memory: int, threads: int 
 
 def _thinned(sample: Chunk) -> Chunk:
     """Rows enough to see a leak; of a log that is looked at as a whole, all."""
-    every = -(-sample.frame.height // ROWS_FOR_LEAKS)
+    every = sample.frame.height // ROWS_FOR_LEAKS
     if not sample.sampled or every < 2:
         return sample
     return replace(sample, frame=sample.frame.gather_every(every), lines=None)

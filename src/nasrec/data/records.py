@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from nasrec.data.batches import Split
 from nasrec.data.encode import Encoder
-from nasrec.data.layout import Layout, Records, id_type, joined
+from nasrec.data.hash import MISSING
+from nasrec.data.layout import Layout, Records, id_type
 from nasrec.data.leaks import RowWatch, drift_warnings, row_factors, shift_warnings
 from nasrec.data.split import SPLITS, Codes, mixed
 from nasrec.data.staging import Part, Plan, in_order
@@ -160,23 +161,18 @@ def clicks_and_warnings(
         None if c.hashed else f"id{i}" for c, i in zip(encoder.categorical, first, strict=True)
     ]
     factors = row_factors(layout.dtype.itemsize // 4)
+    unseen = np.zeros(1, layout.dtype)  # what is no feature
+    unseen["label"] = 255
+    if layout.grouped:
+        unseen["group"] = MISSING
 
     def look(
         split: Split, start: int, chosen: slice
     ) -> tuple[int, NDArray[np.int64], NDArray[np.uint64], NDArray[np.float32]]:
-        mapped = split.records(start, start + LOOKED_AT)
-        records = joined([mapped], np.empty(len(mapped), layout.dtype))
-        missing = np.array(
-            [0 if name is None else np.count_nonzero(records[name] == 0) for name in known],
-            dtype=np.int64,
-        )
+        records = split.records(start, start + LOOKED_AT)
         found = int(records["label"].sum())
-        records["label"] = 0
-        if layout.grouped:
-            records["group"] = 0
-        words = records.view("<u4").reshape(len(records), -1)
-        numbers = layout.dense(records[chosen])
-        return found, missing, words.astype(np.uint64) @ factors, numbers
+        missing, sums = _zeros_and_sums(records, known, ~unseen.view("<u4"), factors)
+        return found, missing, sums, layout.dense(records[chosen])
 
     samples = []
     for code, name in enumerate(SPLITS):
@@ -200,6 +196,38 @@ def clicks_and_warnings(
     drifts = drift_warnings(names, unknown, np.array(rows), clicks)
     shifts = shift_warnings([column.name for column in encoder.dense], samples)
     return clicks.tolist(), [*drifts, *shifts, *watch.warnings()]
+
+
+class _Field(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ("at", "bytes", "zeros")]
+
+
+def _zeros_and_sums(
+    records: Records,
+    names: Sequence[str | None],
+    masks: NDArray[np.uint32],
+    factors: NDArray[np.uint64],
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """In how many rows each field is 0, 0 for None; and (n,) the sum of each record's words of 32
+    bits, masked, times the factors."""
+    kernels, kinds, zeros = library(), records.dtype.fields, np.zeros(len(names), np.int64)
+    assert kinds is not None
+    there = [(i, name) for i, name in enumerate(names) if name is not None]
+    if kernels is None:
+        for i, name in there:
+            zeros[i] = np.count_nonzero(records[name] == 0)
+        words = records.view("<u4").reshape(len(records), -1) & masks
+        return zeros, words.astype(np.uint64) @ factors
+    fields = [_Field(kinds[name][1], kinds[name][0].itemsize, 0) for _, name in there]
+    jobs, sums = (_Field * len(fields))(*fields), np.empty(len(records), np.uint64)
+    kernels.look_at_records(
+        ctypes.c_long(len(records)), ctypes.c_long(len(masks)),
+        *(ctypes.c_void_p(x.ctypes.data) for x in (records, masks, factors, sums)),
+        jobs, ctypes.c_long(len(jobs)),
+    )  # fmt: skip
+    for (i, _), job in zip(there, jobs, strict=True):
+        zeros[i] = job.zeros
+    return zeros, sums
 
 
 def codes_of_parts(parts: Sequence[Part], codes: Codes) -> Iterator[Codes]:

@@ -37,7 +37,7 @@ from nasrec.files import write_text
 
 T = TypeVar("T")
 
-PARTS = 2
+PARTS = 3
 """Version of what a part holds: what another version has left is not gone on from."""
 ALIGNMENT = 64
 WORDS = {"label": "0 or 1", "dense": "finite number", "weight": "number from 0 on"}
@@ -250,7 +250,7 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
         # What needs no statistics is encoded at once: half the bytes. Missing stays NaN, to be
         # counted among the rows of train.
         if number.transform != "standardize":
-            numbers = np.where(np.isnan(numbers), np.float32("nan"), number.encode(numbers))
+            numbers = number.transformed(numbers)
         columns[f"dense{i}"] = numbers
     slot = 0
     for i, category in enumerate(plan.categorical):
@@ -317,12 +317,11 @@ def dictionary(
 ) -> tuple[NDArray[np.uint64], NDArray[np.unsignedinteger[Any]], NDArray[np.int64]]:
     """The distinct hashes, rising; the place of each hash among them; and for each of them a row
     that has it."""
-    found, rows = distinct(hashes)
-    order = np.argsort(hashes[rows])
-    rows = rows[order]
+    found = distinct(hashes)
+    order = np.argsort(found.hashes)
     places = np.empty(len(order), dtype=id_type(len(order)))
     places[order] = np.arange(len(order), dtype=places.dtype)
-    return hashes[rows], places[found], rows
+    return found.hashes.take(order), places.take(found.numbers), found.rows.take(order)
 
 
 def stage_log(

@@ -12,6 +12,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK 2048 /* rows: their text and the ends of their fields stay in the second cache */
+#define AHEAD 16   /* texts: as long as memory takes to answer */
 
 /* Write where each field ends, column by column: field c of row r ends at ends[c * stride + r].
    Returns the number of rows; -1 if the text is not plain, a row has another number of fields, is
@@ -86,11 +87,42 @@ INLINE uint64_t hash(const char *from, const char *to, const char *last) {
     return mix(h, word);
 }
 
+#define BYTES(x) (0x0101010101010101ull * (x))
+
+/* One to eight decimal digits, all at once (D. Lemire, "Quickly parsing eight digits", 2018). */
+INLINE int short_number(const char *from, const char *to, uint64_t *value) {
+    uint64_t x;
+    memcpy(&x, from, 8);
+    x = (x ^ BYTES('0')) << (64 - 8 * (to - from));
+    *value = 10 * x + (x >> 8);
+    *value = ((*value & 0xFF000000FF) * (100 + (1000000ull << 32)) +
+              (*value >> 16 & 0xFF000000FF) * (1 + (10000ull << 32))) >> 32;
+    return !(((x + BYTES(0x76)) | x) & BYTES(0x80));
+}
+
+/* Eight hexadecimal digits, all at once: letters have bit 6, and their low bits count from 1. */
+INLINE int eight_hexadecimal(const char *from, uint64_t *value) {
+    uint64_t x;
+    memcpy(&x, from, 8);
+    uint64_t letter = x >> 6 & BYTES(1), letters = 255 * letter, low = x & BYTES(15);
+    uint64_t wrong_digit = ((x & BYTES(0xF0)) ^ BYTES(0x30)) | ((low + BYTES(6)) & BYTES(16));
+    uint64_t wrong_letter = ((x & BYTES(0xD0)) ^ BYTES(0x40)) | ((low + BYTES(9)) & BYTES(16)) |
+                            (~(low + BYTES(15)) & BYTES(16));
+    x = low + 9 * letter;
+    x = (x << 4 | x >> 8) & 0xFF00FF00FF00FF;
+    x = (x | x >> 8) & 0xFFFF0000FFFF;
+    *value = __builtin_bswap32((uint32_t)(x | x >> 16));
+    return !((wrong_digit & ~letters) | (wrong_letter & letters));
+}
+
 /* A decimal number of 15 digits or less, which one rounding of a quotient gives exactly. */
-INLINE int number(const char *from, const char *to, double *value) {
+INLINE int number(const char *from, const char *to, const char *last, double *value) {
     static const double powers[] = {1,   1e1, 1e2, 1e3,  1e4,  1e5,  1e6,  1e7,
                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    uint64_t few;
     if (from == to) return *value = __builtin_nan(""), 1;
+    if (to - from <= 8 && last - from >= 8 && short_number(from, to, &few))
+        return *value = (double)few, 1;
     int negative = *from == '-';
     from += negative;
     int64_t digits = 0;
@@ -119,23 +151,35 @@ static const uint8_t digits[256] = {
     LETTERS, NONE, LETTERS, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE};
 
 /* An integer of 15 digits or less, -1 for none. */
-INLINE int integer(const char *from, const char *to, unsigned base, int64_t *value) {
+INLINE int integer(const char *from, const char *to, const char *last, unsigned base,
+                   int64_t *value) {
+    uint64_t few;
     if (from == to) return *value = -1, 1;
     if (to - from > 15) return 0;
-    int64_t found = 0;
-    unsigned largest = 0;
-#define NEXT(at)                                 \
-    do {                                         \
-        unsigned digit = digits[(uint8_t)(at)];  \
-        largest |= digit >= base;                \
-        found = base * found + digit;            \
-    } while (0)
-    if (to - from == 8) { /* as most hashes have */
-        for (int i = 0; i < 8; i++) NEXT(from[i]);
-    } else {
-        for (; from < to; from++) NEXT(*from);
+    if (base == 16 && to - from == 8) { /* as most hashes have */
+        int plain = eight_hexadecimal(from, &few);
+        return *value = (int64_t)few, plain;
     }
-    return *value = found, !largest;
+    if (base == 10 && to - from <= 8 && last - from >= 8) {
+        int plain = short_number(from, to, &few);
+        return *value = (int64_t)few, plain;
+    }
+    int64_t found = 0;
+    unsigned wrong = 0;
+    for (; from < to; from++) {
+        unsigned digit = digits[(uint8_t)*from];
+        wrong |= digit >= base;
+        found = base * found + digit;
+    }
+    return *value = found, !wrong;
+}
+
+/* 1 + x modulo `size` by two products in the place of a quotient; for x below 2^32 (Lemire, Kaser
+   and Kurz, 2019). `inverse` is 2^64 / size, rounded up. */
+INLINE int32_t id(int64_t x, int64_t size, uint64_t inverse) {
+    if (x < 0) return 0;
+    if (x >> 32) return 1 + (int32_t)(x % size);
+    return 1 + (int32_t)((unsigned __int128)(inverse * (uint64_t)x) * (uint64_t)size >> 64);
 }
 
 /* What is to be made of a column: a `double` (0); the hash (1); or, if `size` is not 0, the id
@@ -164,57 +208,43 @@ void read_fields(const char *text, long size, long rows, long stride, const uint
     }
             int plain = 1;
             int64_t found = 0, modulus = job->size - 1;
+            uint64_t inverse = modulus > 0 ? ~0ull / (uint64_t)modulus + 1 : 0;
             int32_t *ids = job->out;
             if (job->kind == 0)
-                EACH(plain &= number(from, to, (double *)job->out + r))
+                EACH(plain &= number(from, to, last, (double *)job->out + r))
             else if (job->kind == 1 && !job->size)
                 EACH(((uint64_t *)job->out)[r] = hash(from, to, last))
             else if (job->kind == 1)
                 EACH(ids[r] = from == to ? 0 : 1 + (int32_t)(hash(from, to, last) % (uint64_t)modulus))
             else if (job->kind == 16)
-                EACH(plain &= integer(from, to, 16, &found);
-                     ids[r] = found < 0 ? 0 : 1 + (int32_t)(found % modulus))
+                EACH(plain &= integer(from, to, last, 16, &found);
+                     ids[r] = id(found, modulus, inverse))
             else
-                EACH(plain &= integer(from, to, 10, &found);
-                     ids[r] = found < 0 ? 0 : 1 + (int32_t)(found % modulus))
+                EACH(plain &= integer(from, to, last, 10, &found);
+                     ids[r] = id(found, modulus, inverse))
             job->plain = plain;
         }
     }
 }
 
-/* Copy pieces of a text, one after the other, a newline between two. */
-void join_texts(const char *text, long count, const int64_t *begins, const int64_t *stops,
-                char *out) {
+/* Copy the texts of one column in some rows, side by side, a newline between two; `cuts` gets where
+   each ends. Without `out` nothing is copied. Returns how many bytes there are. */
+long join_fields(const char *text, long stride, const uint32_t *ends, long fields, long column,
+                 long count, const int64_t *rows, uint32_t *cuts, char *out) {
+    const uint32_t *end = ends + column * stride;
+    const uint32_t *before = column ? end - stride : ends + (fields - 1) * stride - 1;
+    long at = 0;
     for (long i = 0; i < count; i++) {
-        if (i) *out++ = '\n';
-        memcpy(out, text + begins[i], stops[i] - begins[i]);
-        out += stops[i] - begins[i];
-    }
-}
-
-/* Number distinct hashes in the order in which they come: `places` gets the number of each of the
-   n, `rows` where each is first. Returns how many there are; -1 without memory. */
-long distinct_hashes(long n, const uint64_t *hashes, uint32_t *places, int64_t *rows) {
-    long size = 1 << 10, count = 0;
-    uint32_t *table = calloc(size, sizeof(uint32_t)); /* 1 more than the number; 0 is free */
-    if (!table) return -1;
-    for (long i = 0; i < n; i++) {
-        uint64_t key = hashes[i], at = key & (size - 1);
-        while (table[at] && hashes[rows[table[at] - 1]] != key) at = (at + 1) & (size - 1);
-        if (!table[at]) {
-            rows[count] = i;
-            table[at] = (uint32_t)++count;
+        long row = rows[i], from = column || row ? before[row] + 1 : 0, bytes = end[row] - from;
+        if (!out) {
+            cuts[i] = (uint32_t)(at + bytes);
+            at += bytes + 1;
+            continue;
         }
-        places[i] = table[at] - 1;
-        if (2 * count <= size) continue;
-        free(table);
-        size *= 4;
-        if (!(table = calloc(size, sizeof(uint32_t)))) return -1;
-        for (long j = 0; j < count; j++) {
-            for (at = hashes[rows[j]] & (size - 1); table[at]; at = (at + 1) & (size - 1)) {}
-            table[at] = (uint32_t)(j + 1);
-        }
+        if (i + AHEAD < count) __builtin_prefetch(text + end[rows[i + AHEAD]] - 1);
+        if (i) out[at++] = '\n';
+        for (; bytes >= 8; bytes -= 8, at += 8, from += 8) memcpy(out + at, text + from, 8);
+        for (; bytes; bytes--) out[at++] = text[from++];
     }
-    free(table);
-    return count;
+    return count && !out ? at - 1 : at;
 }

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from io import BufferedIOBase
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -60,7 +62,8 @@ def _pipe(columns: Sequence[str], format: str) -> Iterator[Chunk]:
             where="standard input",
             mend="give the file itself, or CSV",
         )
-    return reader.pipe(sys.stdin.buffer, "standard input", columns, chunk_bytes=CHUNK_BYTES)
+    stream = cast(BufferedIOBase, sys.stdin.buffer)
+    return reader.pipe(stream, "standard input", columns, chunk_bytes=CHUNK_BYTES)
 
 
 def _log(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import IO
+from io import BufferedIOBase
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nasrec.data.formats.log import Position
 
@@ -13,20 +16,25 @@ SMALL = 1 << 16
 class Buffer:
     """The bytes of a stream, looked at before they are taken."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream, self.text, self.at = stream, b"", 0
+    def __init__(self, stream: BufferedIOBase) -> None:
+        self.stream, self._text = stream, np.empty(0, np.uint8)
+
+    def view(self, size: int) -> NDArray[np.uint8]:
+        """The next `size` bytes, fewer only at the end; not copied, and never written to again."""
+        there = len(self._text)
+        if there < size:
+            room = np.empty(size, np.uint8)
+            room[:there] = self._text
+            self._text = room[: there + self.stream.readinto(room[there:].data)]
+        return self._text[:size]
 
     def peek(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the end."""
-        lacking = size - (len(self.text) - self.at)
-        if lacking > 0:
-            self.text = self.text[self.at :] + self.stream.read(lacking)
-            self.at = 0
-        return self.text[self.at : self.at + size]
+        return self.view(size).tobytes()
 
     def skip(self, size: int) -> None:
         """Take `size` bytes that were looked at."""
-        self.at += size
+        self._text = self._text[size:]
 
 
 def first_newline(text: bytes, quoted: bool) -> int:

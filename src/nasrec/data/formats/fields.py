@@ -55,7 +55,7 @@ class Fields:
         ends: (columns, rows or more) where each field ends.
     """
 
-    text: bytes | NDArray[np.uint8]
+    text: NDArray[np.uint8]
     names: tuple[str, ...]
     rows: int
     ends: NDArray[np.uint32]
@@ -65,16 +65,18 @@ class Fields:
         kernels = library()
         assert kernels is not None
         jobs = (_Job * len(kinds))()
-        found = {}
-        for job, (name, kind) in zip(jobs, kinds.items(), strict=True):
-            found[name] = np.empty(self.rows, kind.dtype)
+        # One piece of memory for all: large ones come in huge pages.
+        room, found = np.empty((len(kinds), self.rows), np.uint64), {}
+        for column, job, (name, kind) in zip(room, jobs, kinds.items(), strict=True):
+            found[name] = column.view(kind.dtype)[: self.rows]
             job.column, job.kind = self.names.index(name), KINDS[kind.read_as]
             job.size, job.plain = kind.size, 1
             job.out = found[name].ctypes.data
         kernels.read_fields(
-            self._pointer, *_longs(len(self.text), self.rows, self.ends.shape[1]),
-            ctypes.c_void_p(self.ends.ctypes.data), ctypes.c_long(len(self.names)), jobs,
-            ctypes.c_long(len(jobs)),
+            ctypes.c_void_p(self.text.ctypes.data),
+            *_longs(len(self.text), self.rows, self.ends.shape[1]),
+            ctypes.c_void_p(self.ends.ctypes.data), *_longs(len(self.names)), jobs,
+            *_longs(len(jobs)),
         )  # fmt: skip
         return {n: v for job, (n, v) in zip(jobs, found.items(), strict=True) if job.plain}
 
@@ -82,27 +84,25 @@ class Fields:
         """The texts of a column in some rows."""
         number, ends = self.names.index(column), self.ends
         rows = np.ascontiguousarray(rows, dtype=np.int64)
-        if number:
-            begins = ends[number - 1][rows].astype(np.int64) + 1
-        else:
-            begins = np.where(rows > 0, ends[-1][rows - 1].astype(np.int64) + 1, 0)
-        stops = ends[number][rows].astype(np.int64)
-        packed = np.cumsum(stops - begins + 1) - 1
         kernels = library()
         if kernels is None:
-            text = bytes(self.text)
+            begins = ends[number - 1][rows - (number == 0)].astype(np.int64) + 1
+            if not number:
+                begins[rows == 0] = 0
+            stops, text = ends[number][rows].astype(np.int64), bytes(self.text)
             cuts = zip(begins.tolist(), stops.tolist(), strict=True)
             joined = np.frombuffer(b"\n".join([text[a:b] for a, b in cuts]), np.uint8)
-        else:
-            joined = np.empty(packed[-1] if len(packed) else 0, np.uint8)
-            pointers = (ctypes.c_void_p(x.ctypes.data) for x in (begins, stops, joined))
-            kernels.join_texts(self._pointer, ctypes.c_long(len(rows)), *pointers)
-        return Packed(joined, packed.astype(np.uint32))
-
-    @property
-    def _pointer(self) -> bytes | ctypes.c_void_p:
-        text = self.text
-        return text if isinstance(text, bytes) else ctypes.c_void_p(text.ctypes.data)
+            return Packed(joined, (np.cumsum(stops - begins + 1) - 1).astype(np.uint32))
+        packed = np.empty(len(rows), np.uint32)
+        kernels.join_fields.restype = ctypes.c_long
+        given = (
+            ctypes.c_void_p(self.text.ctypes.data), *_longs(ends.shape[1]),
+            ctypes.c_void_p(ends.ctypes.data), *_longs(len(self.names), number, len(rows)),
+            ctypes.c_void_p(rows.ctypes.data), ctypes.c_void_p(packed.ctypes.data),
+        )  # fmt: skip
+        joined = np.empty(kernels.join_fields(*given, None), np.uint8)
+        kernels.join_fields(*given, ctypes.c_void_p(joined.ctypes.data))
+        return Packed(joined, packed)
 
 
 class Packed(NamedTuple):
@@ -136,17 +136,17 @@ class Packed(NamedTuple):
         return found.replace("", None)
 
 
-def find_fields(text: bytes, separator: str, names: tuple[str, ...]) -> Fields | None:
+def find_fields(text: NDArray[np.uint8], separator: str, names: tuple[str, ...]) -> Fields | None:
     """The fields of a text; None if it is not plain, or there is no kernel."""
     kernels = library()
-    if kernels is None or len(names) < 2 or len(text) >= 1 << 32 or not text.endswith(b"\n"):
+    if kernels is None or len(names) < 2 or not 0 < len(text) < 1 << 32 or text[-1] != NEWLINE:
         return None
     # An odd number of cache lines: columns a power of two apart would share few places of a cache.
     rows = count_byte(text, NEWLINE)
     ends = np.empty((len(names), 16 * (-(-rows // 16) | 1)), np.uint32)
     kernels.text_fields.restype = ctypes.c_long
     found = kernels.text_fields(
-        text, ctypes.c_long(len(text)), ctypes.c_char(separator.encode()),
+        ctypes.c_void_p(text.ctypes.data), *_longs(len(text)), ctypes.c_char(separator.encode()),
         *_longs(*ends.shape), ctypes.c_void_p(ends.ctypes.data),
     )  # fmt: skip
     return Fields(text, names, rows, ends) if found == rows else None

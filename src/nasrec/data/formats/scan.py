@@ -111,7 +111,7 @@ def invalid_utf8(text: bytes) -> list[int]:
     return wrong
 
 
-def count_byte(text: bytes, byte: int) -> int:
+def count_byte(text: bytes | NDArray[np.uint8], byte: int) -> int:
     """How often a byte occurs; several times as fast as `bytes.count` where that is often."""
     buffer = np.frombuffer(text, dtype=np.uint8)
     # In blocks that stay in the processor's cache.

@@ -9,8 +9,8 @@ import subprocess
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, cast
 
 from nasrec.errors import DataError
 
@@ -64,7 +64,7 @@ def find_files(source: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[BufferedIOBase]:
     """A file's bytes, decompressed if its name ends in `.gz` or `.zst`.
 
     `seek` on a compressed file goes forward only, and reads all that it passes.
@@ -76,7 +76,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         if kind == ".gz":
             with gzip.open(path, "rb") as stream:
-                yield cast(IO[bytes], stream)
+                yield stream
         elif kind == ".zst":
             with _zstd(path) as stream:
                 yield stream
@@ -101,7 +101,7 @@ def _damaged(path: Path, detail: str) -> DataError:
     )
 
 
-class _Pipe:
+class _Pipe(BufferedIOBase):
     """What a program writes to its standard output, as a stream."""
 
     def __init__(self, path: Path, program: str) -> None:
@@ -111,22 +111,24 @@ class _Pipe:
         )
         self.place = 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         assert self.process.stdout is not None
         assert self.process.stderr is not None
-        content = self.process.stdout.read(size)
+        content = self.process.stdout.read(-1 if size is None else size)
         self.place += len(content)
-        if len(content) < size and self.process.wait():
+        if (size is None or not 0 <= size <= len(content)) and self.process.wait():
             raise _damaged(self.path, self.process.stderr.read().decode(errors="replace").strip())
         return content
 
-    def seek(self, offset: int) -> None:
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Forward only, from the beginning."""
         while self.place < offset and self.read(min(1 << 20, offset - self.place)):
             pass
+        return self.place
 
 
 @contextmanager
-def _zstd(path: Path) -> Iterator[IO[bytes]]:
+def _zstd(path: Path) -> Iterator[BufferedIOBase]:
     """The standard library has no zstd before Python 3.14, so its own program is asked."""
     program = shutil.which("zstd")
     if program is None:
@@ -137,7 +139,7 @@ def _zstd(path: Path) -> Iterator[IO[bytes]]:
         )
     pipe = _Pipe(path, program)
     try:
-        yield cast(IO[bytes], pipe)
+        yield pipe
     finally:
         pipe.process.kill()
         pipe.process.communicate()

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from nasrec.data.formats import faults as limits
 from nasrec.data.formats.buffer import SMALL, Buffer, skip_line
 from nasrec.data.formats.faults import QUOTES, UTF8, Fault, found, ragged, too_long
-from nasrec.data.formats.fields import find_fields
+from nasrec.data.formats.fields import Fields, find_fields
 from nasrec.data.formats.header import read_head
 from nasrec.data.formats.log import BadLine, BadRows, Chunk, PlainChunk, Position, require_columns
 from nasrec.data.formats.scan import (
@@ -124,7 +125,7 @@ class TextReader:
             yield from self._chunks(Buffer(stream), names, at, path, columns, chunk_bytes, bad_rows)
 
     def pipe(
-        self, stream: IO[bytes], name: str, columns: Sequence[str] | None, *, chunk_bytes: int
+        self, stream: BufferedIOBase, name: str, columns: Sequence[str] | None, *, chunk_bytes: int
     ) -> Iterator[Chunk]:
         """The rows of a stream that can be read only once, such as standard input.
 
@@ -156,21 +157,23 @@ class TextReader:
     ) -> Iterator[Chunk]:
         window = chunk_bytes
         while True:
-            text, fault, final = self._next(buffer, window)
             bad: list[BadLine] = []
-            plain = self.locating and set(columns) <= set(names)
-            fields = find_fields(text, self.separator, names) if plain else None
-            read = partial(self._made, text, names, columns, path, at.line, bad_rows, bad)
+            make = partial(self._made, names, columns, path, at.line, bad_rows, bad)
+            fields, fault = None, None
+            if self.locating and set(columns) <= set(names):
+                fields = self._located(buffer.view(window), names)
             if fields is None:
-                frame, lines = read()
-                rows, breaks = frame.height, count_byte(text, NEWLINE)
+                text, fault, final = self._next(buffer, window)
+                frame, lines = make(text)
+                rows, breaks, length = frame.height, count_byte(text, NEWLINE), len(text)
                 chunk = Chunk(frame, str(path), lines, at.row)
             else:
-                rows = breaks = fields.rows
+                rows, breaks, length = fields.rows, fields.rows, len(fields.text)
+                final = length == len(buffer.view(window)) < window
                 lines = np.arange(at.line, at.line + rows)
-                chunk = PlainChunk(partial(_first, read), fields, str(path), lines, at.row)
-            after = Position(offset=at.offset + len(text), row=at.row + rows, line=at.line + breaks)
-            buffer.skip(len(text))
+                chunk = PlainChunk(partial(_frame, make, fields), fields, str(path), lines, at.row)
+            after = Position(offset=at.offset + length, row=at.row + rows, line=at.line + breaks)
+            buffer.skip(length)
             if fault is not None:
                 found(bad, bad_rows, path, after.line, fault, buffer.peek(1024))
                 length = skip_line(buffer)
@@ -182,15 +185,20 @@ class TextReader:
             at = after
             window = SMALL if fault else min(chunk_bytes, 2 * window)
 
+    def _located(self, text: NDArray[np.uint8], names: tuple[str, ...]) -> Fields | None:
+        """The fields of the whole lines that a text begins with, if they are plain."""
+        cut = last_newline(text[-SMALL:].tobytes(), False) + 1
+        return find_fields(text[: len(text) - len(text[-SMALL:]) + cut], self.separator, names)
+
     def _made(
         self,
-        text: bytes,
         names: tuple[str, ...],
         columns: Sequence[str],
         path: Path,
         first_line: int,
         bad_rows: BadRows,
         bad: list[BadLine],
+        text: bytes,
     ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         """The rows of whole records, with the columns asked for, and their lines."""
         frame, lines, body = self._read(text, names, columns, path, first_line, bad_rows, bad)
@@ -375,5 +383,5 @@ class TextReader:
         return read_head(buffer, path, self.separator, self.quoted, self.names)
 
 
-def _first(read: Callable[[], tuple[T, object]]) -> T:
-    return read()[0]
+def _frame(make: Callable[[bytes], tuple[T, object]], fields: Fields) -> T:
+    return make(fields.text.tobytes())[0]
