@@ -36,6 +36,8 @@ class Kind(NamedTuple):
         return np.float64 if self.read_as == "number" else np.uint64
 
 
+LINE = 64
+"""Bytes: columns begin at cache lines."""
 KINDS = {"number": 0, "text": 1, "decimal": 10, "hex": 16}
 
 
@@ -66,9 +68,12 @@ class Fields:
         assert kernels is not None
         jobs = (_Job * len(kinds))()
         # One piece of memory for all: large ones come in huge pages.
-        room, found = np.empty((len(kinds), self.rows), np.uint64), {}
-        for column, job, (name, kind) in zip(room, jobs, kinds.items(), strict=True):
-            found[name] = column.view(kind.dtype)[: self.rows]
+        sizes = [self.rows * np.dtype(kind.dtype).itemsize for kind in kinds.values()]
+        begins = np.cumsum([0, *(-(-size // LINE) * LINE for size in sizes)]).tolist()
+        room, found = np.empty(begins[-1], np.uint8), {}
+        places = zip(jobs, begins, sizes, kinds.items(), strict=False)
+        for job, begin, size, (name, kind) in places:
+            found[name] = room[begin : begin + size].view(kind.dtype)
             job.column, job.kind = self.names.index(name), KINDS[kind.read_as]
             job.size, job.plain = kind.size, 1
             job.out = found[name].ctypes.data
