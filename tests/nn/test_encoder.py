@@ -57,6 +57,7 @@ def test_it_is_the_operator_in_double_precision(tokens, heads, width, scale):
 
 def test_a_row_is_the_same_whatever_stands_beside_it():
     operator, x = layer(24, 8), tokens_of(9, 16)
+    x[4] *= 50  # its logits are too large for the fast way
     with torch.no_grad():
         whole = operator(Reading({}, {"0": x}))
         for row in range(9):

@@ -62,7 +62,7 @@ INLINE void backward(long rows, long width, const float *x, const float *gain, c
     }
 }
 
-/* Widths of one to four whole vectors are those of the tokens: their loops have known ends. */
+/* These widths are those of the tokens: their loops have known ends. */
 #define BY_WIDTH(call)                                                                             \
     switch (width) {                                                                               \
     case 16: call(16); break;                                                                      \
