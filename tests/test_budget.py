@@ -58,7 +58,7 @@ def test_the_sizes_fit_the_budget(minutes, score_by):
     one = PASSES * SPEEDS.pass_seconds(min(c.max_madds, SPEEDS.sampled.madds))
     seconds = c.trainings * (one + len(c.baselines) * PASSES * SPEEDS.baseline_seconds)
     if score_by == "training":
-        seconds += (c.planned_evaluations + c.second_looks) * one
+        seconds += (c.planned_evaluations + c.second_looks + c.probings) * one
     else:
         seconds += (c.supernet_rows or 100_000 * c.supernet.epochs) / SPEEDS.supernet.rows
         seconds += c.planned_evaluations * SPEEDS.supernet.candidate_seconds
@@ -68,7 +68,7 @@ def test_the_sizes_fit_the_budget(minutes, score_by):
 def test_with_little_time_a_score_has_fewer_steps():
     speed = SupernetSpeed(rows=2000, candidate_seconds=2.1, score_step_seconds=0.02)
     m = replace(SPEEDS, supernet=speed)
-    for minutes, steps in ((1, 20), (10, 66), (60, 100)):
+    for minutes, steps in ((1, 20), (10, 55), (60, 100)):
         c = sized(SearchConfig(score_by="supernet"), m, 100_000, 60.0 * minutes)
         assert c.scoring == SearchConfig().scoring.model_copy(update={"finetune_steps": steps})
         seconds = (c.supernet_rows or 100_000 * c.supernet.epochs) / speed.rows
@@ -82,10 +82,10 @@ def test_with_little_time_a_score_has_fewer_steps():
 def test_candidates_are_trained_where_that_is_affordable():
     chosen = [
         sized(SearchConfig(), SPEEDS, 100_000, 60.0 * minutes, jobs)
-        for minutes, jobs in ((1, 1), (5, 1), (20, 1), (20, 2), (120, 1), (9000, 1))
+        for minutes, jobs in ((1, 1), (5, 1), (50, 1), (50, 2), (120, 1), (9000, 1))
     ]
     assert [c.scored_by for c in chosen] == ["supernet"] * 2 + ["training"] * 4
-    assert [c.planned_evaluations for c in chosen[2:]] == [16, 37, 119, 400]
+    assert [c.planned_evaluations for c in chosen[2:]] == [20, 54, 68, 400]
     most = [c.max_madds for c in chosen[2:]]
     # A candidate may cost four trainings of the narrowest network, which takes a second a pass;
     # with time for more candidates than are any use, it may cost more.

@@ -100,6 +100,8 @@ class Recipe(Settings):
             `ModelOptions`; None leaves one as it is.
         optimizer, learning_rate, embedding_rows, embedding_l2: fields of `TrainConfig`, likewise.
         rate: factor on the learning rate.
+        most_table_weights: it is left out where the embedding tables have more weights; None is
+            never.
     """
 
     name: str = Field(min_length=1, pattern=r"^[a-z0-9-]+$")
@@ -113,6 +115,12 @@ class Recipe(Settings):
     embedding_rows: Literal["touched", "all"] | None = None
     embedding_l2: float | None = Field(default=None, ge=0)
     rate: float = Field(default=1.0, gt=0)
+    most_table_weights: int | None = Field(default=None, ge=0)
+
+    def suits(self, inputs: Inputs, options: ModelOptions) -> bool:
+        """Whether tables for these columns are small enough for it."""
+        weights = sum(inputs.vocabulary) * options.embedding_dim
+        return self.most_table_weights is None or weights <= self.most_table_weights
 
     def model(self, options: ModelOptions) -> ModelOptions:
         """How its networks are made."""
@@ -137,7 +145,8 @@ class Recipe(Settings):
 #: networks with products: Xavier gives the rows of small tables long first embeddings, whose
 #: products are logits far from any click rate. `dropout` is for logs of many ids and few rows, and
 #: `adam`, with BatchNorm and a little L2, is near what BARS (Zhu et al., SIGIR 2022) has on Criteo
-#: and Avazu.
+#: and Avazu. `bars`, with much L2 on all rows of the embeddings, is what it has on Frappe; its
+#: steps go through whole tables, so it is for small ones.
 RECIPES = (
     Recipe(name="plain"),
     Recipe(name="small", embedding_std=0.01),
@@ -145,6 +154,11 @@ RECIPES = (
     Recipe(
         name="adam", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
         embedding_std=1e-4, embedding_l2=1e-5,
+    ),
+    Recipe(
+        name="bars", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
+        embedding_std=1e-4, embedding_rows="all", embedding_l2=0.05,
+        most_table_weights=1_000_000,
     ),
 )  # fmt: skip
 
@@ -155,6 +169,10 @@ STEADY = (
     Recipe(name="steady", layer_norm=True, rate=0.5),
     Recipe(name="steadier", layer_norm=True, rate=0.1),
 )
+
+
+#: Random networks on which the recipes are tried before candidates are trained each for itself.
+PROBES = 2
 
 
 class SearchConfig(Settings):
@@ -182,10 +200,10 @@ class SearchConfig(Settings):
         costs: what is to be low as well, and makes the search one for a front: any of `madds`,
             `weights`, `bytes`, `latency`, each of the standalone network.
         score_by: what scores a candidate. `supernet`: the shared weights (paper), one training for
-            all candidates. `training`: a training of its own by `retrain` and the first recipe, as
-            in AutoCTR (Song et al., 2020); where the log is small that is affordable, and it
-            orders candidates as they will be ordered at the end. None is the supernet, and with a
-            budget whichever the time allows.
+            all candidates. `training`: a training of its own by `retrain`, as in AutoCTR (Song et
+            al., 2020), by the recipe that does best on two random networks; where the log is small
+            that is affordable, and it orders candidates as they will be ordered at the end. None is
+            the supernet, and with a budget whichever the time allows.
         second_looks: where a candidate has a training of its own, so many of the best have a second
             one, with another seed, and the order of both together decides which are first.
         method: evolution (the paper's), random search, guided (evolution whose children a learned
@@ -341,6 +359,11 @@ class SearchConfig(Settings):
         return self.top_k + len(self.recipes) - 1
 
     @property
+    def probings(self) -> int:
+        """Trainings that choose the recipe by which candidates are trained each for itself."""
+        return PROBES * len(self.recipes) if len(self.recipes) > 1 else 0
+
+    @property
     def supernet_options(self) -> ModelOptions:
         """How networks on shared weights are made."""
         return dataclasses.replace(
@@ -349,6 +372,17 @@ class SearchConfig(Settings):
             batch_norm=False,  # its averages would be those of no subnet
             embedding_cap=self.supernet_embedding_cap,
         )
+
+    def suited(self, inputs: Inputs) -> SearchConfig:
+        """The same search by the recipes that suit these columns; ConfigError if none does."""
+        recipes = tuple(recipe for recipe in self.recipes if recipe.suits(inputs, self.model))
+        if not recipes:
+            raise ConfigError(
+                f"the embedding tables are too large for every recipe: {sum(inputs.vocabulary):,} "
+                f"rows of {self.model.embedding_dim}",
+                mend="raise most_table_weights of a recipe, or min_count in the schema",
+            )
+        return self.replaced(recipes=recipes)
 
     def with_evaluations(self, evaluations: int) -> SearchConfig:
         """The same search with another number of candidates, its evolution scaled to it."""

@@ -39,8 +39,17 @@ def test_it_ranks_as_the_retraining_does_and_needs_no_supernet(tmp_path):
     ranked = ranking["candidates"]
     losses = [candidate["logloss"] for candidate in ranked]
     assert losses == sorted(losses)
-    # The same data, settings and seed: the first candidate's training by the first recipe again.
-    again = json.loads((run.path / "retrain/nasrec-1-plain/result.json").read_text())["valid"]
+    # The recipe is the one by which one of two networks did best.
+    probed = {
+        folder.name: json.loads((folder / "result.json").read_text())["valid"]["logloss"]
+        for folder in (run.path / "search/recipes").iterdir()
+    }
+    assert sorted(probed) == ["dropout-1", "dropout-2", "plain-1", "plain-2"]
+    recipe = min(probed, key=probed.get)[:-2]
+    header = json.loads((run.path / "search/journal.jsonl").read_text().splitlines()[0])
+    assert recipe in json.dumps(header)
+    # The same data, settings and seed: the first candidate's training by that recipe again.
+    again = json.loads((run.path / f"retrain/nasrec-1-{recipe}/result.json").read_text())["valid"]
     (first,) = (c for c in ranked if c["digest"] == ranking["chosen"][0])
     assert again["logloss"] == first["logloss"]
     # The best had another training each, and both together have chosen.

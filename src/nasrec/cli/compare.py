@@ -48,7 +48,7 @@ def compare(
         typer.Option(min=1, help="Trainings each model may choose from (leaderboard 6, paper 3)."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Trainings side by side; as many as cores.")
+        int | None, typer.Option(min=1, help="Trainings side by side; as cores and memory allow.")
     ] = None,
     seed: Seed = 0,
     embedding_dim: EmbeddingDim = None,

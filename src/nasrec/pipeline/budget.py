@@ -43,8 +43,9 @@ FEWEST_EVALUATIONS = 16
 WANTED_EVALUATIONS = 100
 """Where time allows fewer, a score that trains a copy has fewer steps, but `FEWEST_STEPS`."""
 FEWEST_STEPS = 20
-PASSES = 8
-"""Over the training rows until validation gets no better and a training ends, as a rule."""
+PASSES = 12
+"""Over the training rows until validation gets no better and a training ends, as a rule: 5 to 10
+with Adagrad, 10 to 20 with Adam and much regularisation."""
 TIMES_NARROWEST = 4
 """What a candidate with a training of its own may cost, in trainings of the narrowest network.
 Where not even `FEWEST_EVALUATIONS` of that cost are affordable there is a supernet."""
@@ -307,9 +308,10 @@ def sized(
     score_by = affordable_scores(config, m, seconds, jobs)
     if score_by == "training":
         affordable = _narrowest_trainings(config, m, seconds, jobs)
-        evaluations = int(affordable / TIMES_NARROWEST) - config.second_looks
+        others = config.second_looks + config.probings
+        evaluations = int(affordable / TIMES_NARROWEST) - others
         evaluations = max(FEWEST_EVALUATIONS, min(MOST["trained"], evaluations))
-        scored = evaluations + config.second_looks
+        scored = evaluations + others
         most = min(most, m.madds_in(m.narrowest.seconds * affordable / scored))
     max_madds = config.max_madds or most
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from nasrec.config import SearchConfig
+from nasrec.config import PROBES, SearchConfig
 from nasrec.data import PreparedData
 from nasrec.errors import RunError
 from nasrec.files import write_json
@@ -19,6 +19,8 @@ from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.scorers import SideBySide, from_copies, from_scratch, second_looks
+from nasrec.pipeline.trainings import Trainings
+from nasrec.pipeline.trials import Trial
 from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.search import (
     METHODS,
@@ -34,6 +36,7 @@ from nasrec.search import (
 )
 from nasrec.search.candidate import Candidate
 from nasrec.search.pareto import fronts, spread
+from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA
 from nasrec.train.config import Settings
@@ -46,6 +49,7 @@ FORMAT = "nasrec-ranking/2"
 BARELY_BETTER = 0.98
 #: Of random numbers, beside those of `nasrec.train.loop`: seeds that no other training has.
 SECOND_STREAM = 9
+PROBE_STREAM = 10
 
 
 def settings_of(
@@ -103,6 +107,9 @@ def search_stage(
     if not ranking.is_file():
         costs = Costs(config, inputs_of(data), data.valid, run.search / "latency.json")
         method = method_of(config, costs)  # before any long work
+        by_supernet, began = config.scored_by == "supernet", time.perf_counter()
+        if not by_supernet and config.probings:
+            config = with_best_recipe(run, data, config, costs, tell)
         header = {
             "fingerprint": data.fingerprint,
             "seed": config.seed,
@@ -113,10 +120,10 @@ def search_stage(
             "costs": list(config.costs),
             "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
         }
-        by_supernet, weights = config.scored_by == "supernet", cache(shared)
+        weights = cache(shared)
         if by_supernet or method.learns:
             weights()  # a stage of its own, with its own time
-        began = time.perf_counter()
+            began = time.perf_counter()
         if method.learns:
             header["learning"] = method.settings.model_dump()
             batch = config.relaxation.batch_size
@@ -178,6 +185,35 @@ def search_stage(
     content = read_ranking(run)
     entries = {entry["digest"]: entry for entry in content["candidates"]}
     return [Architecture.from_dict(entries[d]["architecture"]) for d in content["chosen"]]
+
+
+def with_best_recipe(
+    run: RunFolder, data: PreparedData, config: SearchConfig, costs: Costs, tell: Reporter
+) -> SearchConfig:
+    """The search with that recipe first by which one of two random networks does best.
+
+    Candidates that a recipe trains badly are ordered by how little that harms them: the smallest
+    first. What is best by the right one may be many times larger.
+    """
+    inputs, seed = inputs_of(data), derive_seed(config.seed, PROBE_STREAM)
+    probes = method_of(config.replaced(seed=seed, method="random", costs=()), costs).ask(PROBES)
+    trials = [
+        Trial(
+            f"{recipe.name}-{number}",
+            "recipes",
+            ModelSpec("nasrec", inputs, recipe.model(config.model), architecture),
+            recipe.training(config.training),
+            config.seed,
+        )
+        for recipe in config.recipes
+        for number, architecture in enumerate(probes, start=1)
+    ]
+    with Workers(jobs_for(config, inputs)) as workers:
+        results = Trainings(run.search / "recipes", data, workers, tell)(trials)
+    of_each = zip(results, (recipe for recipe in config.recipes for _ in probes), strict=True)
+    _, best = min(of_each, key=lambda pair: pair[0].order)
+    tell.say(f"Candidates are trained by the recipe {best.name}")
+    return config.replaced(recipes=(best, *(r for r in config.recipes if r != best)))
 
 
 def _scoring(config: SearchConfig) -> dict[str, Any]:

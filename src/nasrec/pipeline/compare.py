@@ -38,9 +38,9 @@ from nasrec.pipeline.leaderboard import BASE_RATE, base_rate, text_table
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.protocol import Protocol, protocol_of
 from nasrec.pipeline.retrain import NASREC
-from nasrec.pipeline.workers import in_processes, threads
+from nasrec.pipeline.workers import in_processes, jobs_for, threads
 from nasrec.serve.bench import timed_calls
-from nasrec.serve.versions import environment, usable_cores
+from nasrec.serve.versions import environment
 from nasrec.train import Metrics, metrics_on
 from nasrec.train.device import device_of
 from nasrec.train.paired import paired_difference, row_losses
@@ -116,7 +116,8 @@ def compare(
         protocol: `leaderboard` or `paper`.
         seeds: trainings of each model's chosen trial; the trials are those of the first.
         trials: trainings that each model may choose from on validation; the protocol's if None.
-        jobs: trainings side by side, one thread each; as many as cores if None.
+        jobs: trainings side by side, one thread each; as many as cores and memory allow if
+            None.
         embedding_dim: the same width for all (16).
         valid, test, ignore, schema, format: as in `nasrec.search`.
         config: the seed, the device, the sizes of the search for `nasrec`, and in `config.model`
@@ -144,7 +145,7 @@ def compare(
     if LIGHTGBM in names:
         require_lightgbm()
         settings_of(count)
-    shared = _shared(rules, count, embedding_dim, config or SearchConfig())
+    shared = _shared(rules, embedding_dim, config or SearchConfig())
     device_of(shared.device)
     request = DataRequest(data, label, valid, test, ignore, schema, format)
     run = RunFolder(Path(out))
@@ -159,8 +160,10 @@ def compare(
             tell.say(f"Warning: {warning}")
         if not run.config.is_file():
             run.settle(told["settings"], prepared.fingerprint)
+        inputs = inputs_of(prepared)
+        shared = _in_trials(shared.suited(inputs), count)
         setup = Setup(prepared.path, run.path, shared, count)
-        jobs = jobs or usable_cores()
+        jobs = jobs or jobs_for(shared, inputs)
         _tell_time(setup, prepared, names, seeds, jobs, tell)
         found = _trained(setup, prepared, names, seeds, jobs, tell)
         rows = _rows(found, prepared, run)
@@ -186,15 +189,9 @@ def compare(
     return Comparison(out)
 
 
-def _shared(
-    rules: Protocol, trials: int, embedding_dim: int | None, config: SearchConfig
-) -> SearchConfig:
-    """The search's sizes with the protocol's way to train; the first recipes, if all are too many.
-
-    With more trials than recipes the search gives so many more architectures.
-    """
+def _shared(rules: Protocol, embedding_dim: int | None, config: SearchConfig) -> SearchConfig:
+    """The search's sizes with the protocol's way to train."""
     width = embedding_dim or config.model.embedding_dim
-    recipes = rules.recipes[:trials]
     sizes = {name: getattr(config.model, name) for name in SIZES}
     heads = model_options(width).heads
     return config.replaced(
@@ -204,11 +201,16 @@ def _shared(
         ),
         criterion="logloss",
         costs=(),
-        recipes=recipes,
-        top_k=trials - len(recipes) + 1,
+        recipes=rules.recipes,
         baselines=(),
         from_scratch_random=0,
     )
+
+
+def _in_trials(config: SearchConfig, trials: int) -> SearchConfig:
+    """The first recipes, if all are too many; with more trials the search gives architectures."""
+    recipes = config.recipes[:trials]
+    return config.replaced(recipes=recipes, top_k=trials - len(recipes) + 1)
 
 
 def _tell_time(
@@ -237,7 +239,7 @@ def _tell_time(
             speeds = measure(config, data)
             one = speeds.pass_seconds(min(config.max_madds or math.inf, speeds.sampled.madds))
             if config.scored_by == "training":
-                scored = config.planned_evaluations + config.second_looks
+                scored = config.planned_evaluations + config.second_looks + config.probings
                 seconds += scored * one * config.retrain.epochs
             else:
                 supernet = measure_supernet(config, data)

@@ -40,22 +40,9 @@ PAPER = Protocol(
     3,
 )
 
-#: As leaderboards are made: passes until validation gets no better, calibration, and ways to
-#: regularise: those of a search, and `bars`, which won on BARS's Frappe: Adam, BatchNorm, and much
-#: L2 on all rows of the embeddings, which costs too much a step where ids are millions.
-LEADERBOARD = Protocol(
-    "leaderboard",
-    MODEL,
-    FROM_SCRATCH,
-    (
-        *RECIPES,
-        Recipe(
-            name="bars", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
-            embedding_std=1e-4, embedding_rows="all", embedding_l2=0.05,
-        ),
-    ),
-    6,
-)  # fmt: skip
+#: As leaderboards are made: passes until validation gets no better, calibration, and the ways to
+#: regularise that a search tries.
+LEADERBOARD = Protocol("leaderboard", MODEL, FROM_SCRATCH, RECIPES, 6)
 
 PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, LEADERBOARD)}
 

@@ -193,6 +193,7 @@ def search(
             tell.say(f"Warning: {warning}")
         if not run.config.is_file():
             _require_possible(asked, prepared)
+            asked = asked.suited(inputs_of(prepared))
         resolved = _resolved(run, prepared, asked, budget, tell)
         _stages(run, prepared, resolved, tell)
     return Run(out)
