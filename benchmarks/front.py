@@ -38,7 +38,7 @@ def search_front(data: Path, space: str, seed: int, out: Path) -> Any:
         seed=seed,
         space=space,
         supernet={"epochs": max(1, round(SEARCHED_ROWS / rows)), "path_warmup_fraction": 0.1},
-        supernet_rows=SEARCHED_ROWS if rows > SEARCHED_ROWS else None,
+        search_rows=SEARCHED_ROWS if rows > SEARCHED_ROWS else None,
         scoring={"scope": "head", "finetune_steps": 100, "finetune_rows": 2048, "valid_rows": 4096},
         costs=("madds",),
         max_madds=MAX_MADDS,
@@ -146,7 +146,7 @@ def page(
         "",
         f"`nasrec search --objective logloss,madds --max-madds {config.max_madds}` scored "
         f"{config.planned_evaluations} candidates",
-        f"with a supernet that had seen {config.supernet_rows or 'all'} rows, and trained "
+        f"with a supernet that had seen {config.search_rows or 'all'} rows, and trained "
         f"{config.top_k} of them from scratch, spread over the front.",
         "The hand-made models were trained by the same recipe (`plain`, see",
         "[comparing](compare.md)), once each, with wide and with narrow hidden layers. The",

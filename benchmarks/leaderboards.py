@@ -34,7 +34,7 @@ def compare_log(
         space="plus",
         score_by="training" if rows <= FEW_ROWS else "supernet",
         supernet={"path_warmup_fraction": 0.1},
-        supernet_rows=SEARCHED_ROWS,
+        search_rows=SEARCHED_ROWS,
         scoring={"scope": "head", "finetune_steps": 100, "finetune_rows": 2048, "valid_rows": 2048},
         max_madds=MOST_MADDS,
     ).with_evaluations(CANDIDATES)

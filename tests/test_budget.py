@@ -43,7 +43,7 @@ def test_equal_speeds_and_more_time_never_make_a_search_smaller():
     before = None
     for minutes in (1, 5, 20, 60, 300, 3000, 9000):
         now = sized(SearchConfig(score_by="supernet"), SPEEDS, 100_000, 60.0 * minutes)
-        rows = now.supernet_rows or 100_000 * now.supernet.epochs
+        rows = now.search_rows or 100_000 * now.supernet.epochs
         size = (rows, now.planned_evaluations, now.top_k)
         assert before is None or all(a >= b for a, b in zip(size, before, strict=True))
         before = size
@@ -60,7 +60,7 @@ def test_the_sizes_fit_the_budget(minutes, score_by):
     if score_by == "training":
         seconds += (c.planned_evaluations + c.second_looks + c.probings) * one
     else:
-        seconds += (c.supernet_rows or 100_000 * c.supernet.epochs) / SPEEDS.supernet.rows
+        seconds += (c.search_rows or 100_000 * c.supernet.epochs) / SPEEDS.supernet.rows
         seconds += c.planned_evaluations * SPEEDS.supernet.candidate_seconds
     assert seconds <= 60 * minutes
 
@@ -71,7 +71,7 @@ def test_with_little_time_a_score_has_fewer_steps():
     for minutes, steps in ((1, 20), (10, 55), (60, 100)):
         c = sized(SearchConfig(score_by="supernet"), m, 100_000, 60.0 * minutes)
         assert c.scoring == SearchConfig().scoring.model_copy(update={"finetune_steps": steps})
-        seconds = (c.supernet_rows or 100_000 * c.supernet.epochs) / speed.rows
+        seconds = (c.search_rows or 100_000 * c.supernet.epochs) / speed.rows
         seconds += c.planned_evaluations * (0.1 + 0.02 * steps)
         assert minutes == 1 or seconds <= 60 * minutes
         assert c.planned_evaluations >= (100 if steps > 20 else 16)

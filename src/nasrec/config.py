@@ -189,7 +189,8 @@ class SearchConfig(Settings):
             embedding tables, no cap.
         supernet_layer_norm: LayerNorm in the supernet (paper: on, it keeps training stable).
         supernet_embedding_cap: most rows of a table during the search (paper: 500,000).
-        supernet_rows: train the supernet on this many rows, drawn by the seed; None is all.
+        search_rows: train the supernet, or each candidate for itself, on so many rows, drawn by the
+            seed; the latter are measured on at most so many as well. None is all.
         supernet: training of the shared weights.
         scoring: how a candidate is scored with them: settings, or the name of a recipe in
             `nasrec.search.SCORE_RECIPES`. `whole`, the default, trains a copy of the candidate for
@@ -239,7 +240,7 @@ class SearchConfig(Settings):
     model: ModelOptions = MODEL
     supernet_layer_norm: bool = True
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
-    supernet_rows: int | None = Field(default=None, ge=1)
+    search_rows: int | None = Field(default=None, ge=1)
     supernet: SupernetConfig = SupernetConfig()
     scoring: ScoreConfig = SCORE_RECIPES["whole"]
     criterion: CriterionName = "logloss"
@@ -459,7 +460,7 @@ _OPTIONS = {
     "retrain_batch_size": "retrain.batch_size",
     "learning_rate": "retrain.learning_rate",
 }
-_BUDGETED = ("epochs", "supernet_rows", "evaluations", "top_k")
+_BUDGETED = ("epochs", "search_rows", "evaluations", "top_k")
 
 
 def _settings_file(path: Path) -> dict[str, Any]:

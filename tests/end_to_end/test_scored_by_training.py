@@ -9,13 +9,14 @@ import pytest
 import torch
 
 import nasrec
-from nasrec.config import SearchConfig
+from nasrec.config import RECIPES, SearchConfig
 from nasrec.data import prepare
-from nasrec.nn import SharedWeights
-from nasrec.pipeline import Reporter, findings
+from nasrec.errors import ConfigError
+from nasrec.nn import Inputs, SharedWeights
+from nasrec.pipeline import Reporter, findings, scorers
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder
-from nasrec.pipeline.scorers import from_copies, from_scratch, second_looks
+from nasrec.pipeline.scorers import from_copies, from_scratch, second_looks, trained_score
 from nasrec.pipeline.workers import Workers
 from nasrec.search import Journal, Scorer
 from nasrec.search.candidate import Candidate, Score
@@ -40,14 +41,13 @@ def test_it_ranks_as_the_retraining_does_and_needs_no_supernet(tmp_path):
     losses = [candidate["logloss"] for candidate in ranked]
     assert losses == sorted(losses)
     # The recipe is the one by which one of two networks did best.
-    probed = {
-        folder.name: json.loads((folder / "result.json").read_text())["valid"]["logloss"]
-        for folder in (run.path / "search/recipes").iterdir()
+    lowest = {
+        name: min(
+            c["score"]["logloss"] for c in read_records(run.path / f"search/recipe-{name}.jsonl")
+        )
+        for name in ("plain", "dropout")
     }
-    assert sorted(probed) == ["dropout-1", "dropout-2", "plain-1", "plain-2"]
-    recipe = min(probed, key=probed.get)[:-2]
-    header = json.loads((run.path / "search/journal.jsonl").read_text().splitlines()[0])
-    assert recipe in json.dumps(header)
+    recipe = min(lowest, key=lowest.get)
     # The same data, settings and seed: the first candidate's training by that recipe again.
     again = json.loads((run.path / f"retrain/nasrec-1-{recipe}/result.json").read_text())["valid"]
     (first,) = (c for c in ranked if c["digest"] == ranking["chosen"][0])
@@ -100,6 +100,23 @@ def test_copies_of_a_supernet_are_scored_side_by_side_as_by_one_scorer(tmp_path)
         assert all(torch.equal(after[name], tensor) for name, tensor in weights.items())
 
 
+def test_candidates_are_trained_on_some_of_the_rows(tmp_path, monkeypatch):
+    data = prepare(LOG.generate(600), tmp_path / "data", label="label")
+    seen = []
+    monkeypatch.setattr(
+        scorers, "fit", lambda net, train, valid, *more: seen.append((train, valid))
+    )
+    architecture = CONFIG.space.sample(np.random.default_rng(0))
+    for most in (100, None):
+        with pytest.raises(AttributeError):  # nothing was fitted
+            trained_score(data.path, CONFIG.replaced(search_rows=most), architecture)
+    (some, looked_at), (train, valid) = seen
+    assert (len(some), len(looked_at)) == (100, len(data.valid))
+    assert (len(train), len(valid)) == (len(data.train), len(data.valid))
+    rows = {tuple(row) for row in data.train.take(np.arange(len(train))).sparse.tolist()}
+    assert {tuple(row) for row in some.take(np.arange(100)).sparse.tolist()} <= rows
+
+
 def test_a_training_that_diverges_is_the_worst(tmp_path):
     data = prepare(LOG.generate(600), tmp_path / "data", label="label")
     wild = CONFIG.replaced(
@@ -136,3 +153,15 @@ def test_second_looks_order_by_both_scores_and_are_not_repeated(tmp_path):
     with Journal(tmp_path / "third.jsonl", {"seed": 1}) as journal:  # luck again, or a divergence
         found = second_looks(Told([0.40, np.inf, 0.39]), journal, best, CRITERIA["logloss"])
     assert found == [best[0], best[2], best[1]]
+
+
+def test_recipes_that_go_through_whole_tables_are_for_small_ones():
+    few, many = Inputs(0, (62_500,)), Inputs(0, (62_501,))  # of 16: a million weights
+    names = [recipe.name for recipe in SearchConfig().suited(few).recipes]
+    assert names == [recipe.name for recipe in RECIPES]
+    assert [r.name for r in SearchConfig().suited(many).recipes] == names[:-1]
+    only = SearchConfig(recipes=RECIPES[-1:])
+    with pytest.raises(ConfigError, match="too large for every recipe: 62,501 rows of 16"):
+        only.suited(many)
+    anyway = RECIPES[-1].model_copy(update={"most_table_weights": None})
+    assert SearchConfig(recipes=(anyway,)).suited(many).recipes == (anyway,)

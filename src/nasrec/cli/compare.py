@@ -55,8 +55,8 @@ def compare(
     space: Annotated[
         str | None, typer.Option(help="Of the search: full, small, plus, or a YAML file.")
     ] = None,
-    supernet_rows: Annotated[
-        int | None, typer.Option(help="Of the search: rows of the supernet; all if left out.")
+    search_rows: Annotated[
+        int | None, typer.Option(help="Of the search: rows to train on; all if left out.")
     ] = None,
     evaluations: Annotated[
         int | None, typer.Option(help="Of the search: candidates to score (400).")
@@ -108,7 +108,7 @@ def compare(
             None,
             seed=seed,
             space=space,
-            supernet_rows=supernet_rows,
+            search_rows=search_rows,
             evaluations=evaluations,
             max_madds=max_madds,
             device=device,

@@ -63,8 +63,8 @@ def search(
         str | None, typer.Option(help="plus, small, full, or a YAML file that defines a space.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the supernet (1).")] = None,
-    supernet_rows: Annotated[
-        int | None, typer.Option(help="Train the supernet on so many rows; all if left out.")
+    search_rows: Annotated[
+        int | None, typer.Option(help="Search on so many rows; all if left out.")
     ] = None,
     evaluations: Annotated[
         int | None, typer.Option(help="Candidates to score (400; paper: 2048).")
@@ -171,7 +171,7 @@ def search(
         seed=seed,
         space=space,
         epochs=epochs,
-        supernet_rows=supernet_rows,
+        search_rows=search_rows,
         evaluations=evaluations,
         criterion=criterion,
         objective=objective,

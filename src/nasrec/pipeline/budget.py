@@ -333,7 +333,7 @@ def sized(
         rows = int(for_supernet * m.supernet.rows)
         epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
         changes["supernet"] = config.supernet.model_copy(update={"epochs": epochs})
-        changes["supernet_rows"] = max(1, rows) if rows < train_rows else None
+        changes["search_rows"] = max(1, rows) if rows < train_rows else None
     return config.replaced(
         score_by=score_by,
         max_madds=max_madds,
@@ -362,7 +362,7 @@ def _evolution(config: SearchConfig, evaluations: int) -> dict[str, Any]:
 
 
 def _supernet_told(config: SearchConfig, train_rows: int) -> str:
-    if config.supernet_rows is not None:
-        return f"the supernet on {config.supernet_rows:,} of {train_rows:,} rows"
+    if config.search_rows is not None:
+        return f"the supernet on {config.search_rows:,} of {train_rows:,} rows"
     epochs = config.supernet.epochs
     return f"the supernet for {epochs} epoch{'s' if epochs > 1 else ''}"

@@ -18,9 +18,13 @@ from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
-from nasrec.pipeline.scorers import SideBySide, from_copies, from_scratch, second_looks
-from nasrec.pipeline.trainings import Trainings
-from nasrec.pipeline.trials import Trial
+from nasrec.pipeline.scorers import (
+    SideBySide,
+    all_scored,
+    from_copies,
+    from_scratch,
+    second_looks,
+)
 from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.search import (
     METHODS,
@@ -36,7 +40,6 @@ from nasrec.search import (
 )
 from nasrec.search.candidate import Candidate
 from nasrec.search.pareto import fronts, spread
-from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA
 from nasrec.train.config import Settings
@@ -105,122 +108,133 @@ def search_stage(
     """
     ranking = run.search / "ranking.json"
     if not ranking.is_file():
-        costs = Costs(config, inputs_of(data), data.valid, run.search / "latency.json")
-        method = method_of(config, costs)  # before any long work
-        by_supernet, began = config.scored_by == "supernet", time.perf_counter()
-        if not by_supernet and config.probings:
-            config = with_best_recipe(run, data, config, costs, tell)
-        header = {
-            "fingerprint": data.fingerprint,
-            "seed": config.seed,
-            "space": config.space.to_dict(),
-            **_scoring(config),
-            "method": config.search_method,
-            "criterion": config.criterion,
-            "costs": list(config.costs),
-            "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
-        }
-        weights = cache(shared)
-        if by_supernet or method.learns:
-            weights()  # a stage of its own, with its own time
-            began = time.perf_counter()
-        if method.learns:
-            header["learning"] = method.settings.model_dump()
-            batch = config.relaxation.batch_size
-            with tell.bar("Learning choices", "rows of weights", batch) as learning:
-                method.learn(weights(), data.train, learning)
-        criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
-        with (
-            Workers(jobs_for(config, inputs_of(data))) as workers,
-            Journal(run.search / "journal.jsonl", header) as journal,
-            tell.bar("Scoring candidates", "candidates") as progress,
-            tell.log("search", run.search, lines=False) as log,
-        ):
-            scorer: Scorer | SideBySide
-            if not by_supernet:
-                scorer = from_scratch(data.path, config, workers)
-            elif workers.jobs > 1 and config.scoring.copies:
-                file = run.supernet / "weights.safetensors"
-                scorer = from_copies(data.path, file, config, workers)
-            else:
-                scorer = Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
-            replayed = len(journal.candidates)
-            lowest = math.inf
-
-            def on_progress(candidate: Candidate, planned: int | None) -> None:
-                nonlocal lowest
-                lowest = min(lowest, criterion.loss(candidate.score))
-                if candidate.index >= replayed:
-                    progress(candidate.index + 1, planned or candidate.index + 1)
-                    log(
-                        {
-                            "step": candidate.index + 1,
-                            "valid_logloss": candidate.score.logloss,
-                            "valid_auc": candidate.score.auc,
-                            f"best_valid_{field}": -lowest if criterion.rises else lowest,
-                        }
-                    )
-
-            found = search(
-                method,
-                scorer,
-                journal,
-                score_many=scorer.score_many,
-                goals=config.goals,
-                costs=costs.of,
-                evaluations=config.planned_evaluations,
-                on_progress=on_progress,
-            )
-            best = config.goals.top(found, len(found))
-            looked_at = best[: config.second_looks]
-            if looked_at and not by_supernet and not config.costs:
-                other = config.replaced(seed=derive_seed(config.seed, SECOND_STREAM))
-                with Journal(run.search / "second.jsonl", header | {"seed": other.seed}) as second:
-                    again = from_scratch(data.path, other, workers)
-                    best[: len(looked_at)] = second_looks(again, second, looked_at, criterion)
-        if by_supernet and (warning := too_little_known(found)):
-            tell.say(f"Warning: {warning}")
-        write_json(ranking, ranking_of(config, found, best))
-        run.stage_done("search", time.perf_counter() - began)
+        with Workers(jobs_for(config, inputs_of(data))) as workers:
+            write_json(ranking, _searched(run, data, config, shared, workers, tell))
     content = read_ranking(run)
     entries = {entry["digest"]: entry for entry in content["candidates"]}
     return [Architecture.from_dict(entries[d]["architecture"]) for d in content["chosen"]]
 
 
-def with_best_recipe(
-    run: RunFolder, data: PreparedData, config: SearchConfig, costs: Costs, tell: Reporter
-) -> SearchConfig:
-    """The search with that recipe first by which one of two random networks does best.
+def _searched(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    shared: Callable[[], SharedWeights],
+    workers: Workers,
+    tell: Reporter,
+) -> dict[str, Any]:
+    """The ranking of a whole search."""
+    costs = Costs(config, inputs_of(data), data.valid, run.search / "latency.json")
+    method = method_of(config, costs)  # before any long work
+    by_supernet, weights = config.scored_by == "supernet", cache(shared)
+    if by_supernet or method.learns:
+        weights()  # a stage of its own, with its own time
+    began = time.perf_counter()
+    header = {
+        "fingerprint": data.fingerprint,
+        "seed": config.seed,
+        "space": config.space.to_dict(),
+        "method": config.search_method,
+        "criterion": config.criterion,
+        "costs": list(config.costs),
+        "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
+    }
+    if not by_supernet and config.probings:
+        config = with_best_recipe(run, data, config, header, costs, workers, tell)
+    header |= _scoring(config)
+    if method.learns:
+        header["learning"] = method.settings.model_dump()
+        batch = config.relaxation.batch_size
+        with tell.bar("Learning choices", "rows of weights", batch) as learning:
+            method.learn(weights(), data.train, learning)
+    criterion, field = CRITERIA[config.criterion], CRITERIA[config.criterion].field
+    with (
+        Journal(run.search / "journal.jsonl", header) as journal,
+        tell.bar("Scoring candidates", "candidates") as progress,
+        tell.log("search", run.search, lines=False) as log,
+    ):
+        scorer: Scorer | SideBySide
+        if not by_supernet:
+            scorer = from_scratch(data.path, config, workers)
+        elif workers.jobs > 1 and config.scoring.copies:
+            file = run.supernet / "weights.safetensors"
+            scorer = from_copies(data.path, file, config, workers)
+        else:
+            scorer = Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
+        replayed = len(journal.candidates)
+        lowest = math.inf
 
-    Candidates that a recipe trains badly are ordered by how little that harms them: the smallest
+        def on_progress(candidate: Candidate, planned: int | None) -> None:
+            nonlocal lowest
+            lowest = min(lowest, criterion.loss(candidate.score))
+            if candidate.index >= replayed:
+                progress(candidate.index + 1, planned or candidate.index + 1)
+                log(
+                    {
+                        "step": candidate.index + 1,
+                        "valid_logloss": candidate.score.logloss,
+                        "valid_auc": candidate.score.auc,
+                        f"best_valid_{field}": -lowest if criterion.rises else lowest,
+                    }
+                )
+
+        found = search(
+            method,
+            scorer,
+            journal,
+            score_many=scorer.score_many,
+            goals=config.goals,
+            costs=costs.of,
+            evaluations=config.planned_evaluations,
+            on_progress=on_progress,
+        )
+    best = config.goals.top(found, len(found))
+    looked_at = best[: config.second_looks]
+    if looked_at and not by_supernet and not config.costs:
+        other = config.replaced(seed=derive_seed(config.seed, SECOND_STREAM))
+        with Journal(run.search / "second.jsonl", header | {"seed": other.seed}) as second:
+            again = from_scratch(data.path, other, workers)
+            best[: len(looked_at)] = second_looks(again, second, looked_at, criterion)
+    if by_supernet and (warning := too_little_known(found)):
+        tell.say(f"Warning: {warning}")
+    run.stage_done("search", time.perf_counter() - began)
+    return ranking_of(config, found, best)
+
+
+def with_best_recipe(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    header: dict[str, Any],
+    costs: Costs,
+    workers: Workers,
+    tell: Reporter,
+) -> SearchConfig:
+    """The search with that recipe first by which one of a few random networks does best.
+
+    Candidates that a recipe trains badly are ordered by how little that harms them, the smallest
     first. What is best by the right one may be many times larger.
     """
-    inputs, seed = inputs_of(data), derive_seed(config.seed, PROBE_STREAM)
+    seed = derive_seed(config.seed, PROBE_STREAM)
     probes = method_of(config.replaced(seed=seed, method="random", costs=()), costs).ask(PROBES)
-    trials = [
-        Trial(
-            f"{recipe.name}-{number}",
-            "recipes",
-            ModelSpec("nasrec", inputs, recipe.model(config.model), architecture),
-            recipe.training(config.training),
-            config.seed,
-        )
-        for recipe in config.recipes
-        for number, architecture in enumerate(probes, start=1)
-    ]
-    with Workers(jobs_for(config, inputs)) as workers:
-        results = Trainings(run.search / "recipes", data, workers, tell)(trials)
-    of_each = zip(results, (recipe for recipe in config.recipes for _ in probes), strict=True)
-    _, best = min(of_each, key=lambda pair: pair[0].order)
-    tell.say(f"Candidates are trained by the recipe {best.name}")
-    return config.replaced(recipes=(best, *(r for r in config.recipes if r != best)))
+    lowest, criterion = {}, CRITERIA[config.criterion]
+    for recipe in config.recipes:
+        by = config.replaced(recipes=(recipe, *(r for r in config.recipes if r != recipe)))
+        with Journal(run.search / f"recipe-{recipe.name}.jsonl", header | _scoring(by)) as journal:
+            all_scored(from_scratch(data.path, by, workers), journal, probes)
+            lowest[recipe.name] = min(criterion.loss(c.score) for c in journal.candidates), by
+    losses = ", ".join(f"{name} {loss:.5f}" for name, (loss, _) in lowest.items())
+    best = min(lowest, key=lambda name: lowest[name][0])
+    tell.say(f"Candidates are trained by the recipe {best} ({config.criterion} of each: {losses})")
+    return lowest[best][1]
 
 
 def _scoring(config: SearchConfig) -> dict[str, Any]:
     """What scores depend on beside data, seed and space, for the journal's header."""
     if config.scored_by == "supernet":
         return {"scoring": config.scoring.model_dump()}
-    parts = {"model": asdict(config.model), "retrain": config.training.model_dump()}
+    parts: dict[str, Any] = {"model": asdict(config.model), "rows": config.search_rows}
+    parts["retrain"] = config.training.model_dump()
     return {"scoring": parts | {"recipe": config.recipes[0].model_dump()}}
 
 
@@ -232,7 +246,7 @@ def too_little_known(found: Sequence[Candidate]) -> str | None:
     return (
         f"with the supernet's weights the best candidate has {min(known):.1%} of the log loss of "
         "the click rate alone: their order means little. Train the supernet on more rows or longer "
-        "(--supernet-rows, --epochs), or more candidates from scratch (--top-k)"
+        "(--search-rows, --epochs), or more candidates from scratch (--top-k)"
     )
 
 

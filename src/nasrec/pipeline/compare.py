@@ -243,7 +243,7 @@ def _tell_time(
                 seconds += scored * one * config.retrain.epochs
             else:
                 supernet = measure_supernet(config, data)
-                rows = config.supernet_rows or len(data.train) * config.supernet.epochs
+                rows = config.search_rows or len(data.train) * config.supernet.epochs
                 seconds += rows / supernet.rows
                 seconds += config.planned_evaluations * supernet.candidate_seconds
             passes = [one] * len(config.recipes)

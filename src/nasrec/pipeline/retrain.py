@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,14 +17,15 @@ from nasrec.nn.inputs import Inputs
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.progress import Reporter
-from nasrec.pipeline.trainings import Trainings
 from nasrec.pipeline.trials import (
     Plan,
+    Trial,
     TrialResult,
     Variant,
     carried_out,
     nasrec_variants,
     rate_variants,
+    run_trial,
     tuned,
 )
 from nasrec.pipeline.workers import Workers, jobs_for
@@ -47,11 +51,50 @@ def retrain_stage(
     """
     inputs = inputs_of(data)
     with Workers(jobs_for(config, inputs)) as workers:
-        trainings = Trainings(run.retrain, data, workers, tell)
+        trainings = Trainings(run, data, workers, tell)
         families = _families(config, inputs, best, trainings)
     if trainings.seconds:
         run.stage_done("retrain", trainings.seconds)
     return families
+
+
+class Trainings:
+    """Trains what it is asked for, side by side where there are workers.
+
+    Attributes:
+        seconds: the time that this took.
+    """
+
+    def __init__(
+        self, run: RunFolder, data: PreparedData, workers: Workers, tell: Reporter
+    ) -> None:
+        self.run, self.data, self.workers, self.tell = run, data, workers, tell
+        self.seconds = 0.0
+
+    def __call__(self, trials: Sequence[Trial]) -> list[TrialResult]:
+        """Train, or read what is trained already; in the order of the trials."""
+        began = time.perf_counter()
+        fresh = [t for t in trials if not (self._folder(t) / "result.json").is_file()]
+        if self.workers.jobs > 1:
+            quiet = self.tell.quiet
+            tasks = [(_aside, (self.data.path, t, self._folder(t), quiet)) for t in fresh]
+            for i, told in self.workers.each(tasks):
+                self.tell.say(f"{fresh[i].name}: {told}")
+                self.tell.heard(fresh[i].name, self._folder(fresh[i]))
+        results = [run_trial(t, self.data, self._folder(t), self.tell) for t in trials]
+        if fresh:
+            self.seconds += time.perf_counter() - began
+        return results
+
+    def _folder(self, trial: Trial) -> Path:
+        return self.run.retrain / trial.name
+
+
+def _aside(data: Path, trial: Trial, folder: Path, quiet: bool) -> str:
+    """A training in another process; what there is to tell of it."""
+    result = run_trial(trial, PreparedData.open(data), folder, Reporter(quiet, bars=False))
+    told = f"validation log loss {result.valid.logloss:.5f}, {result.seconds:.0f} s"
+    return told if result.failed is None else f"failed: {result.failed}"
 
 
 def _families(
@@ -69,7 +112,7 @@ def _families(
     if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
         raise DivergenceError(
             f"every training of the best architectures diverged: {failed}",
-            where=str(train.folder),
+            where=str(train.run.retrain),
             mend="search again, in another --out, with a lower --learning-rate",
         )
     count = config.baseline_trials or len(families[NASREC])

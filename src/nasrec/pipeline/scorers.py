@@ -11,10 +11,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from nasrec.config import SearchConfig
-from nasrec.data import PreparedData
+from nasrec.data import PreparedData, Split
 from nasrec.errors import DivergenceError
 from nasrec.nn import NASRecNet, SharedWeights
-from nasrec.pipeline.data import inputs_of
+from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.workers import Workers
 from nasrec.search import Journal, Score, Scorer
 from nasrec.search.candidate import Candidate
@@ -47,7 +47,7 @@ class SideBySide:
 
 
 def from_scratch(data: Path, config: SearchConfig, workers: Workers) -> SideBySide:
-    """Scores as the retraining will: by `retrain` and the first recipe.
+    """Scores as the retraining will: by `retrain` and the first recipe, on the search's rows.
 
     It is what a small log affords instead of a supernet.
     """
@@ -80,6 +80,16 @@ def _scorer(folder: Path, weights: Path, settings: str) -> Scorer:
     return Scorer(shared, data.train, data.valid, config.scoring, config.seed)
 
 
+def all_scored(scorer: SideBySide, journal: Journal, architectures: Sequence[Architecture]) -> None:
+    """Score all, in their order, into the journal; those it has already are not scored again."""
+    while portion := architectures[len(journal.candidates) :][: scorer.workers.jobs]:
+        began = time.perf_counter()
+        scores = scorer.score_many(portion)
+        seconds = (time.perf_counter() - began) / len(portion)
+        for architecture, score in zip(portion, scores, strict=True):
+            journal.add(Candidate(architecture, score, len(journal.candidates), seconds))
+
+
 def second_looks(
     scorer: SideBySide, journal: Journal, best: Sequence[Candidate], criterion: Criterion
 ) -> list[Candidate]:
@@ -94,13 +104,7 @@ def second_looks(
         best: the candidates, best first.
         criterion: what they are ordered by.
     """
-    while portion := best[len(journal.candidates) :][: scorer.workers.jobs]:
-        began = time.perf_counter()
-        scores = scorer.score_many([first.architecture for first in portion])
-        seconds = (time.perf_counter() - began) / len(portion)
-        for first, score in zip(portion, scores, strict=True):
-            index = len(journal.candidates)
-            journal.add(Candidate(first.architecture, score, index, seconds, first.costs))
+    all_scored(scorer, journal, [first.architecture for first in best])
 
     def mean(place: int) -> float:
         again = journal.candidates[place]
@@ -112,12 +116,20 @@ def second_looks(
 def trained_score(path: Path, config: SearchConfig, architecture: Architecture) -> Score:
     """The score of one architecture; one whose training diverges is the worst."""
     data, recipe = PreparedData.open(path), config.recipes[0]
+    train, valid = _rows(path, data.fingerprint, config.search_rows, config.seed)
     options = recipe.model(config.model)
     network = NASRecNet(architecture, inputs_of(data), options, seed=config.seed)
     try:
-        found = fit(network, data.train, data.valid, recipe.training(config.training), config.seed)
+        found = fit(network, train, valid, recipe.training(config.training), config.seed)
     except DivergenceError:
-        return Score(math.inf, rows=len(data.valid))
+        return Score(math.inf, rows=len(valid))
     best = found.best
     assert best is not None  # there are validation rows: the search has asked for them
     return Score(best.logloss, best.auc, best.rows, best.grouped_auc, best.normalized_entropy)
+
+
+@lru_cache(2)
+def _rows(path: Path, fingerprint: str, most: int | None, seed: int) -> tuple[Split, Split]:
+    """Training and validation rows of candidates, each at most so many; kept for the next one."""
+    data = PreparedData.open(path)
+    return some_rows(data.train, most, seed), some_rows(data.valid, most, seed)

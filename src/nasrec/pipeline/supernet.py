@@ -27,7 +27,7 @@ def supernet_stage(
     )
     weights, checkpoint = run.supernet / "weights.safetensors", run.supernet / "checkpoint"
     if not weights.is_file():
-        rows = some_rows(data.train, config.supernet_rows, config.seed)
+        rows = some_rows(data.train, config.search_rows, config.seed)
         batch = min(config.supernet.batch_size, len(rows))
         with (
             tell.log("supernet", run.supernet) as log,
