@@ -135,16 +135,24 @@ INLINE vec rsqrt(vec x) {
     return 1.0f / x;
 }
 
+/* As many numbers as a vector has, from anywhere */
+INLINE vec get(const float *from) {
+    vec x;
+    memcpy(&x, from, sizeof(x));
+    return x;
+}
+INLINE void set(vec x, float *to) { memcpy(to, &x, sizeof(x)); }
+
 /* Block b of a row; what is beyond its end is zero. */
 INLINE vec part(const float *row, long b, long width) {
     vec x = {0};
-    long left = width - b * LANES;
-    memcpy(&x, row + b * LANES, left < LANES ? (size_t)left * 4 : sizeof(x));
+    if ((b + 1) * LANES <= width) return get(row + b * LANES);
+    memcpy(&x, row + b * LANES, (size_t)(width - b * LANES) * 4);
     return x;
 }
 INLINE void put(vec x, float *row, long b, long width) {
-    long left = width - b * LANES;
-    memcpy(row + b * LANES, &x, left < LANES ? (size_t)left * 4 : sizeof(x));
+    if ((b + 1) * LANES <= width) set(x, row + b * LANES);
+    else memcpy(row + b * LANES, &x, (size_t)(width - b * LANES) * 4);
 }
 
 /* Numbers below the least normal one count as zero, as in training: they are many times slower. */
