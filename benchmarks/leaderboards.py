@@ -71,15 +71,9 @@ def page(out: Path) -> str:
         "Made by `python -m benchmarks leaderboards --page docs/results.md` from `nasrec",
         "compare` ([compare.md](compare.md)); nothing here is typed by hand. ± is the standard",
         "deviation over seeds; the interval is that of the difference to the best, over test rows",
-        f"and seeds. A NASRecNet is searched among {CANDIDATES} candidates of at most "
-        f"{MOST_MADDS:,}",
-        "multiply-adds a row, far fewer than in the paper: each is trained for itself where there",
-        f"are at most {FEW_ROWS:,} training rows, and scored by a supernet that sees "
-        f"{SEARCHED_ROWS:,} on",
-        "larger logs. The machine had other work, so times are upper bounds. Where it is not said",
-        "that logits are calibrated, the comparison is of before that was done, and of before the",
-        "best four of the candidates that are trained for themselves had a second training. Where",
-        "it is not said that numbers have bends, it is of before they had.",
+        "and seeds. The machine had other work, so times are upper bounds. Where it is not said",
+        "that logits are calibrated, or that numbers have bends, the comparison is of before that",
+        "was done.",
     ]
     for file in sorted(out.glob("*/comparison.json")):
         found = Comparison(file.parent).to_dict()
@@ -93,7 +87,8 @@ def page(out: Path) -> str:
             f"{data['train']:,} train, {data['valid']:,} validation, {data['test']:,} test rows. "
             f"Machine: {machine['processor']}, {machine['cores']} cores."
             + (" Logits calibrated on validation." if found.get("calibrated") else "")
-            + (" Numbers have bends." if found.get("bends") else ""),
+            + (" Numbers have bends." if found.get("bends") else "")
+            + searched(file.parent),
             "",
             "| model | test log loss | test AUC | difference to the best, 95 % | chosen trial "
             "| weights | multiply-adds a row | one training | 1 row, 1024 rows, p50 (p99) |",
@@ -102,6 +97,22 @@ def page(out: Path) -> str:
             *verdict(found["rows"]),
         ]
     return "\n".join(lines) + "\n"
+
+
+def searched(folder: Path) -> str:
+    """How the NASRecNet of a comparison was searched, from the settings in its folder."""
+    from nasrec.pipeline.folder import read_json
+
+    file = folder / "config.json"
+    settings = read_json(file)["settings"] if file.is_file() else {}
+    if "search_rows" not in settings:
+        return ""
+    rows = settings["search_rows"]
+    return (
+        f" The NASRecNet is the best of {settings['evaluations']} candidates of at most "
+        f"{settings['max_madds']:,} multiply-adds a row, each trained for itself"
+        + (f" on {rows:,} rows." if rows else ".")
+    )
 
 
 def verdict(rows: list[dict[str, Any]]) -> list[str]:

@@ -240,7 +240,8 @@ def _tell_time(
             one = speeds.pass_seconds(min(config.max_madds or math.inf, speeds.sampled.madds))
             if config.scored_by == "training":
                 scored = config.planned_evaluations + config.second_looks + config.probings
-                seconds += scored * one * config.retrain.epochs
+                share = min(1.0, (config.search_rows or math.inf) / len(data.train))
+                seconds += scored * share * one * config.retrain.epochs
             else:
                 supernet = measure_supernet(config, data)
                 rows = config.search_rows or len(data.train) * config.supernet.epochs
