@@ -220,8 +220,13 @@ def with_best_recipe(
     lowest, criterion = {}, CRITERIA[config.criterion]
     for recipe in config.recipes:
         by = config.replaced(recipes=(recipe, *(r for r in config.recipes if r != recipe)))
-        with Journal(run.search / f"recipe-{recipe.name}.jsonl", header | _scoring(by)) as journal:
+        file = run.search / f"recipe-{recipe.name}.jsonl"
+        with (
+            tell.bar(f"Trying the recipe {recipe.name}", "networks") as progress,
+            Journal(file, header | _scoring(by)) as journal,
+        ):
             all_scored(from_scratch(data.path, by, workers), journal, probes)
+            progress(len(journal.candidates), len(probes))
             lowest[recipe.name] = min(criterion.loss(c.score) for c in journal.candidates), by
     losses = ", ".join(f"{name} {loss:.5f}" for name, (loss, _) in lowest.items())
     best = min(lowest, key=lambda name: lowest[name][0])
