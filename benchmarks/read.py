@@ -7,8 +7,9 @@ batch by batch: of the bytes that are stored, and of those that a batch has, whi
 are widened to. Beside them stands what no way of reading can pass: "runs copied" copies the runs of
 32 neighbours that a pool is made of, one after the other, without mixing them, widening ids or
 making a tensor; "kernel" is the pass that does all that (where it is compiled), with all random
-numbers drawn before, into memory that is used again and again. Batches in
-the order of the file tell what the shuffling costs. Then the time to read a batch over that of a
+numbers drawn before, into memory that is used again and again; "widened" is that pass over rows in
+the order of the file, the least work that gives the bytes of a batch. Batches in the order of the
+file tell what the shuffling costs. Then the time to read a batch over that of a
 training step of a DLRM, and the time to open the folder.
 """
 
@@ -37,7 +38,12 @@ from nasrec.train.optim import build_optimizer
 
 COPY_TARGET, STEP_TARGET, OPEN_TARGET = 0.6, 0.05, 10.0
 BATCHES, STEPS = (512, 8192), 30
-OTHERS = {"ordered": "not shuffled", "runs": "runs copied only", "kernel": "kernel only"}
+OTHERS = {
+    "ordered": "not shuffled",
+    "runs": "runs copied only",
+    "kernel": "kernel only",
+    "widened": "widened only",
+}
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "rows": (int, 1_500_000, "of the log"),
     "folder": (Path, None, "where to write; needs about 1 kB a row"),
@@ -59,7 +65,8 @@ def seconds_of(batches: Iterator[Any]) -> float:
 
 
 def floors(split: Split) -> dict[str, float]:
-    """Seconds a row for copying runs of rows, and for the kernel's pass over shuffled rows."""
+    """Seconds a row for copying runs of rows, and for the kernel's pass over shuffled rows and over
+    rows in the order of the file."""
     shuffle = BlockShuffle(len(split), 0, BLOCK, min(BUFFER, len(split) - 1))
     full = len(split) // BUFFER * BUFFER // POOL
     orders = [shuffle.order(i * POOL, (i + 1) * POOL) for i in range(full)]
@@ -68,12 +75,15 @@ def floors(split: Split) -> dict[str, float]:
     ways = {"runs": lambda i: split.gather(runs[i], shuffle.run, pool)}
     if gather.usable():
         batch, shards = gather.room(split.layout, POOL), Shards.of([pool])
+        portions = [split.records(i * POOL, (i + 1) * POOL) for i in range(full)]
+        stored = [Places(Shards.of([records]), POOL) for records in portions]
 
         def fill(i: int) -> None:
             split.gather(runs[i], shuffle.run, pool)
             gather.fill(split.layout, Places(shards, POOL, order=orders[i]), batch, 0)
 
         ways["kernel"] = fill
+        ways["widened"] = lambda i: gather.fill(split.layout, stored[i], batch, 0)
     found = {}
     for name, way in ways.items():
         began = clock()

@@ -16,7 +16,7 @@ from nasrec.data.layout import Batch, Layout, Records, joined
 from nasrec.data.shuffle import BLOCK, BUFFER, BlockShuffle
 from nasrec.errors import ConfigError, DataError
 
-PORTION = 1 << 12
+PORTION = 1 << 13
 """Rows that are made tensors at a time, if batches are smaller; they lie in a cache of 2 MB."""
 
 
