@@ -164,6 +164,8 @@ def test_drift_of_the_training_rows_themselves_is_none(tmp_path):
         for name, then in column.trained.items():
             if then is not None:  # 240 of the 300 rows
                 assert getattr(column, name) == pytest.approx(then, abs=0.05)
+        assert not column.notable
+        assert (column.shift is None) == (column.role == "categorical")
 
 
 # -- bad input ----------------------------------------------------------------------------------

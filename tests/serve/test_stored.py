@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from nasrec.errors import RunError
-from nasrec.serve import load_model, predict
+from nasrec.serve import calibrate, load_model, predict
 from nasrec.serve.folder import READABLE, VERSION
+from tests.serve.stored.make import LOG
 
 STORED = sorted((Path(__file__).parent / "stored").glob("version-*"))
 
@@ -32,7 +33,16 @@ def test_a_stored_model_scores_as_it_did(folder):
     np.testing.assert_allclose(found.frame["probability"], scores, atol=1e-5)
     assert model.calibration.method == "platt"
     assert set(model.metrics) == {"valid", "test", "calibration"}
-    assert set(model.trained_rates) == set(model.encoder.columns)
+    assert set(model.trained.rates) == set(model.encoder.columns)
+    told = {column.column: column for column in predict(model, folder / "rows.csv").drift}
+    assert (told["I1"].shift is None) == (folder.name == "version-2")
+
+
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+def test_a_calibrated_copy_knows_of_training_what_its_model_knew(folder, tmp_path):
+    model = load_model(folder / "model")
+    rows = LOG.generate(200, stream=2)
+    assert calibrate(model, rows, tmp_path / "copy", method="platt").trained == model.trained
 
 
 @pytest.mark.parametrize("name", ["../outside.json", "/etc/passwd"])

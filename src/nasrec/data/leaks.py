@@ -202,8 +202,7 @@ def shift_warnings(names: Sequence[str], samples: Sequence[NDArray[np.float32]])
             places = np.concatenate([train[:, i], other])
             below = np.searchsorted(train[:, i], places, side="right") / n
             distance = np.abs(below - np.searchsorted(other, places, side="right") / m).max()
-            # By chance it is larger than this once in a thousand.
-            if distance > max(SHIFT, 1.95 * math.sqrt((n + m) / (n * m))):
+            if distance > least_shift(n, m):
                 distances[part - 1] = float(distance)
         if max(distances):
             worst = int(np.argmax(distances))
@@ -212,6 +211,12 @@ def shift_warnings(names: Sequence[str], samples: Sequence[NDArray[np.float32]])
                 f"otherwise than in train (Kolmogorov-Smirnov distance {distances[worst]:.2f})"
             )
     return warnings
+
+
+def least_shift(n: int, m: int) -> float:
+    """From which distance on two distributions of n and m numbers are told to differ: by chance it
+    is larger once in a thousand times."""
+    return max(SHIFT, 1.95 * math.sqrt((n + m) / max(1, n * m)))
 
 
 def split_warnings(schema: Schema, spec: SplitSpec) -> list[str]:

@@ -15,7 +15,7 @@ from nasrec.pipeline.leaderboard import BASE_RATE
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TEST_LOGITS, read_logits
 from nasrec.serve import Model
-from nasrec.serve.drift import NOTABLE, split_rates, training_rates
+from nasrec.serve.drift import NOTABLE, split_rates, training
 from nasrec.serve.explain import permutation_importance
 from nasrec.train.paired import paired_difference, row_losses
 from nasrec.train.platt import sigmoid
@@ -78,7 +78,7 @@ def columns(
         trained: rates of the training rows, where they are known; None counts them.
     """
     rates = {part.name: split_rates(data.encoder, part) for part in (data.valid, data.test)}
-    rates["train"] = {n: dict(r) for n, r in (trained or training_rates(data)).items()}
+    rates["train"] = {n: dict(r) for n, r in (trained or training(data).rates).items()}
     return {
         "notable": NOTABLE,
         "columns": [

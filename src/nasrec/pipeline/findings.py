@@ -321,7 +321,7 @@ def _columns(sources: _Sources) -> dict[str, Any] | None:
     if sources.data is None:
         return None
     try:
-        trained = sources.model.trained_rates if sources.model else None
+        trained = sources.model.trained.rates if sources.model else None
     except NasrecError:  # a damaged model is told by the parts that need it
         trained = None
     return evidence.columns(sources.data, trained)

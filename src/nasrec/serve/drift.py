@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nasrec.data import Encoder, PreparedData, Split
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk
+from nasrec.data.leaks import least_shift
 from nasrec.data.values import parse_numbers
 
 #: Rates that differ by more than this share of the rows are marked.
@@ -21,7 +22,7 @@ _BATCH = 65_536
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """Rates of one column: among the rows that were scored, and among the training rows.
+    """One column of the rows that were scored, beside that of the training rows.
 
     Attributes:
         column: its name.
@@ -31,6 +32,11 @@ class ColumnDrift:
         zero: share encoded as 0: a missing number, or one that the transform makes 0; None for
             categories.
         trained: the same rates of the training rows; None where they were not kept.
+        shift: how far numbers are distributed otherwise than in training: the largest difference,
+            at training's quantiles, between the shares of rows up to there (Kolmogorov and
+            Smirnov's distance, encoded, missing as 0). None for categories, and where the model's
+            folder does not keep it.
+        shift_limit: what `shift` passes by chance once in a thousand times, 0.1 at least.
     """
 
     column: str
@@ -39,10 +45,14 @@ class ColumnDrift:
     unknown: float | None
     zero: float | None
     trained: Mapping[str, float | None]
+    shift: float | None = None
+    shift_limit: float | None = None
 
     @property
     def notable(self) -> bool:
-        """Whether some rate is far from that of training."""
+        """Whether some rate, or the distribution, is far from that of training."""
+        if self.shift is not None and self.shift > (self.shift_limit or 0):
+            return True
         pairs = [(getattr(self, name), self.trained.get(name)) for name in RATES]
         return any(
             now is not None and then is not None and abs(now - then) > NOTABLE
@@ -57,10 +67,27 @@ class ColumnDrift:
 RATES = ("missing", "unknown", "zero")
 
 
-class Rates:
-    """Counts of missing, unknown and zero values over any number of chunks."""
+@dataclass(frozen=True)
+class Trained:
+    """What a model's folder keeps of its training rows.
 
-    def __init__(self, encoder: Encoder) -> None:
+    Attributes:
+        rates: missing, unknown and zero values, by column.
+        rows: how many there were; 0 where that was not kept.
+        shares: by numeric column the share of rows up to each of `Inputs.quantiles`; {} where that
+            was not kept.
+    """
+
+    rates: Mapping[str, Mapping[str, float | None]]
+    rows: int = 0
+    shares: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+class Rates:
+    """Counts of missing, unknown and zero values over any number of chunks, and of numbers up to
+    the quantiles of training, see `Inputs.quantiles`."""
+
+    def __init__(self, encoder: Encoder, quantiles: Sequence[Sequence[float]] = ()) -> None:
         self.dense = [column.name for column in encoder.dense]
         self.categories = encoder.categorical
         self.categorical = [column.name for column in self.categories]
@@ -72,6 +99,8 @@ class Rates:
         self.id_missing = np.zeros(len(self.categorical), dtype=np.int64)
         self.missing = np.zeros(len(self.dense), dtype=np.int64)
         self.untold = np.zeros(len(self.categorical), dtype=np.int64)
+        self.quantiles = [np.array(values, dtype=np.float32) for values in quantiles]
+        self.up_to = [np.zeros(len(values), dtype=np.int64) for values in quantiles]
 
     def add(self, dense: NDArray[Any], sparse: NDArray[Any], table: Chunk | None = None) -> None:
         """Count encoded rows; with their raw rows, the missing values that ids do not tell too.
@@ -82,6 +111,8 @@ class Rates:
         sparse = sparse[:, self.first_slots]
         zero = dense == 0
         self.zero += zero.sum(axis=0)
+        for i, (values, counts) in enumerate(zip(self.quantiles, self.up_to, strict=True)):
+            counts += (dense[:, i, None] <= values).sum(axis=0)
         self.id_zero += (sparse == 0).sum(axis=0)
         self.id_missing += ((sparse == self.missing_ids) & (self.missing_ids > 0)).sum(axis=0)
         if table is None:
@@ -106,6 +137,14 @@ class Rates:
             found[name] = {"missing": missing / n, "unknown": unknown / n}
         return {column: {k: float(v or 0) for k, v in r.items()} for column, r in found.items()}
 
+    def shares_up_to(self) -> dict[str, list[float]]:
+        """By numeric column the share of rows up to each quantile."""
+        n = max(self.rows, 1)
+        return {
+            name: (counts / n).tolist()
+            for name, counts in zip(self.dense, self.up_to, strict=False)
+        }
+
 
 def _missing_id(column: CategoricalEncoder) -> int:
     """The id of a missing value; 0 where it has none of its own."""
@@ -115,33 +154,48 @@ def _missing_id(column: CategoricalEncoder) -> int:
     return int(places[0]) + 1 if len(places) else 0
 
 
-def training_rates(data: PreparedData) -> dict[str, dict[str, float | None]]:
-    """Rates of the training rows, by column.
+def training(data: PreparedData, quantiles: Sequence[Sequence[float]] = ()) -> Trained:
+    """What is kept of the training rows.
 
     A category that is missing too rarely for an id of its own counts as unknown.
     """
-    shares = split_rates(data.encoder, data.train)
+    counts = _counted(data.encoder, data.train, quantiles)
+    rates = _without_missing_numbers(counts)
     for column in data.encoder.dense:
-        shares[column.name]["missing"] = data.manifest["missing"][column.name]
-    return shares
+        rates[column.name]["missing"] = data.manifest["missing"][column.name]
+    return Trained(rates, counts.rows, counts.shares_up_to())
 
 
 def split_rates(encoder: Encoder, split: Split) -> dict[str, dict[str, float | None]]:
     """Rates of encoded rows, by column; whether a number is missing is not known of them."""
-    rates = Rates(encoder)
+    return _without_missing_numbers(_counted(encoder, split))
+
+
+def _counted(encoder: Encoder, split: Split, quantiles: Sequence[Sequence[float]] = ()) -> Rates:
+    rates = Rates(encoder, quantiles)
     for batch in split.batches(_BATCH):
         rates.add(batch.dense.numpy(), batch.sparse.numpy())
+    return rates
+
+
+def _without_missing_numbers(rates: Rates) -> dict[str, dict[str, float | None]]:
     shares = rates.shares()
     for name in rates.dense:
         shares[name]["missing"] = None
     return shares
 
 
-def compare(
-    rates: Rates, trained: Mapping[str, Mapping[str, float | None]]
-) -> tuple[ColumnDrift, ...]:
-    """The rates of all columns beside those of training."""
-    shares = rates.shares()
+def compare(rates: Rates, trained: Trained) -> tuple[ColumnDrift, ...]:
+    """The rates and shares of all columns beside those of training."""
+    shares, up_to = rates.shares(), rates.shares_up_to()
+    limit = least_shift(rates.rows, trained.rows)
+
+    def shift(column: str) -> float | None:
+        now, then = up_to.get(column), trained.shares.get(column)
+        if not rates.rows or not now or not then or len(now) != len(then):
+            return None
+        return max(abs(a - b) for a, b in zip(now, then, strict=True))
+
     return tuple(
         ColumnDrift(
             column,
@@ -149,7 +203,9 @@ def compare(
             shares[column]["missing"] or 0.0,
             shares[column].get("unknown"),
             shares[column].get("zero"),
-            dict(trained.get(column, {})),
+            dict(trained.rates.get(column, {})),
+            moved := shift(column),
+            None if moved is None else limit,
         )
         for role, columns in (("dense", rates.dense), ("categorical", rates.categorical))
         for column in columns
@@ -157,16 +213,17 @@ def compare(
 
 
 def drift_table(drifts: Iterable[ColumnDrift]) -> str:
-    """The rates as text: now (in training), those far from training marked with `!`."""
-    lines: list[Sequence[str]] = [("column", "missing", "unknown", "zero", "")]
+    """Rates, now (in training), and shifts as text; columns far from training marked with `!`."""
+    lines: list[Sequence[str]] = [("column", "missing", "unknown", "zero", "shift", "")]
     for drift in drifts:
         cells = []
         for name in RATES:
             now, then = getattr(drift, name), drift.trained.get(name)
             before = "-" if then is None else f"{100 * then:.1f}"
             cells.append("" if now is None else f"{100 * now:.1f} % ({before})")
+        cells.append("" if drift.shift is None else f"{drift.shift:.2f}")
         lines.append((drift.column, *cells, "!" if drift.notable else ""))
-    widths = [max(len(line[i]) for line in lines) for i in range(5)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
             cell.ljust(w) if i == 0 else cell.rjust(w)

@@ -9,7 +9,8 @@
       weights.safetensors
       calibration.json     what is done to logits before they are called probabilities
       metrics.json         what it scored, by split, with intervals
-      statistics.json      missing and unknown values among the training rows
+      statistics.json      missing and unknown values among the training rows, and how their numbers
+                           are distributed
       sample.safetensors   some encoded validation rows with their logits, to check exports on
       config.json          the settings it was trained with
       training/            the records of its training: metrics.jsonl, TensorBoard events
@@ -39,7 +40,7 @@ from nasrec.errors import NasrecError, RunError
 from nasrec.files import finite, folder_written_aside, read_object
 from nasrec.nn import Inputs, ModelOptions
 from nasrec.serve.calibration import Calibration, fit_calibration
-from nasrec.serve.drift import training_rates
+from nasrec.serve.drift import Trained, training
 from nasrec.serve.encoding import ENCODER, SCHEMA, copy_encoder
 from nasrec.serve.interval import report
 from nasrec.serve.model import Data, Model, Rows
@@ -48,8 +49,9 @@ from nasrec.serve.versions import versions
 from nasrec.space import Architecture
 from nasrec.train.metrics import Metrics
 
-NAME, VERSION = "nasrec-model", 2
-READABLE = (2,)
+NAME, VERSION = "nasrec-model", 3
+READABLE = (2, VERSION)
+"""Of version 2, `statistics.json` has only the rates."""
 SAMPLE_ROWS = 256
 _NEEDED = (
     {SCHEMA, ENCODER, "model.json", "weights.safetensors", "metrics.json"}
@@ -97,7 +99,7 @@ def save_model(
         }
         _write(aside / "metrics.json", found)
         _write(aside / "config.json", config)
-        _write(aside / "statistics.json", training_rates(data))
+        _write(aside / "statistics.json", asdict(training(data, spec.inputs.quantiles)))
         for file in sorted(history.iterdir()) if history is not None else ():
             if file.name == "metrics.jsonl" or file.name.startswith("events."):
                 (aside / "training").mkdir(exist_ok=True)
@@ -120,7 +122,7 @@ def _sample(spec: ModelSpec, data: PreparedData, folder: Path) -> Rows:
         schema=data.schema,
         metrics={},
         calibration=Calibration(),
-        trained_rates={},
+        trained=Trained({}),
     )
     return Rows(dense, sparse, model.logits(dense, sparse))
 
@@ -164,6 +166,7 @@ def calibrate(
                 shutil.copyfile(file, target)
         _write(aside / "calibration.json", fitted.to_dict())
         _write(aside / "metrics.json", metrics)
+        _write(aside / "statistics.json", asdict(model.trained))  # may be of an older version
     return load_model(out)
 
 
@@ -249,8 +252,18 @@ def load_model(path: str | Path) -> Model:
         schema=Schema.load(path / SCHEMA),
         metrics=_json(path / "metrics.json"),
         calibration=calibration,
-        trained_rates=_json(path / "statistics.json"),
+        trained=_trained(path, str(manifest["format"])),
     )
+
+
+def _trained(path: Path, format: str) -> Trained:
+    content = _json(path / "statistics.json")
+    try:
+        return Trained(content) if format == f"{NAME}/2" else Trained(**content)
+    except TypeError as error:
+        raise RunError(
+            f"the model's statistics are not valid: {error}", where=str(path), mend=AGAIN
+        ) from None
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from nasrec.data.hash import hash_texts
 from nasrec.data.values import clicks_of, require_both_classes, texts_of, weights_of
 from nasrec.errors import DataError
 from nasrec.serve.calibration import Calibration
+from nasrec.serve.drift import Trained
 from nasrec.serve.encoding import load_encoder, same_encoder
 from nasrec.serve.reading import chunks
 from nasrec.serve.spec import ModelSpec
@@ -51,7 +52,7 @@ class Model:
         schema: the columns it was trained on.
         metrics: what it scored, by split: `{"valid": {...}, "test": {...}}`.
         calibration: what is done to its logits before they are called probabilities.
-        trained_rates: missing and unknown values among its training rows, by column.
+        trained: what is known of its training rows, by column.
         fingerprint: of the prepared data it was trained on.
 
     Example:
@@ -70,12 +71,12 @@ class Model:
         schema: Schema,
         metrics: Mapping[str, Mapping[str, Any]],
         calibration: Calibration,
-        trained_rates: Mapping[str, Mapping[str, float | None]],
+        trained: Trained,
     ) -> None:
         self.path, self.spec = path, spec
         self.fingerprint, self.schema = fingerprint, schema
         self.metrics, self.calibration = metrics, calibration
-        self.trained_rates = trained_rates
+        self.trained = trained
 
     @property
     def architecture(self) -> Architecture | None:

@@ -34,7 +34,8 @@ class Prediction:
         rows: number of rows.
         seconds: spent reading and parsing (`read`), encoding (`encode`), in the network (`score`)
             and writing (`write`).
-        drift: missing and unknown values of each column, beside those of the training rows.
+        drift: missing and unknown values of each column, beside those of the training rows, and
+            how far its numbers have shifted.
         frame: the kept columns and `probability`; None where they were written to a file.
     """
 
@@ -66,7 +67,8 @@ class Prediction:
         far = f"Far from training (!): {', '.join(marked)}" if marked else "None is far from it."
         return (
             f"{self.rows:,} rows, {self.rows_per_second:,.0f} rows/s ({shares})\n"
-            f"Share of rows with a missing, unknown or zero value (in training):\n"
+            f"Share of rows with a missing, unknown or zero value (in training), and how far "
+            f"numbers have shifted:\n"
             f"{drift_table(self.drift)}\n{far}"
         )
 
@@ -111,7 +113,7 @@ def predict(
     columns = list(dict.fromkeys([*model.encoder.columns, *keep]))
     _ = model.network  # loaded before the clock runs
     seconds = dict.fromkeys(("read", "encode", "score", "write"), 0.0)
-    rates = Rates(model.encoder)
+    rates = Rates(model.encoder, model.spec.inputs.quantiles)
     clock = _Clock(seconds)
     with _writer(out, out_format) as write:
         clock("read")
@@ -128,7 +130,7 @@ def predict(
         clock("write")
     clock(None)
     frame = write.frame() if isinstance(write, _Frames) else None
-    return Prediction(rates.rows, seconds, compare(rates, model.trained_rates), frame)
+    return Prediction(rates.rows, seconds, compare(rates, model.trained), frame)
 
 
 class _Clock:
