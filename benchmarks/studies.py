@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
     parser = page_parser("studies", __doc__, "runs")
     parser.add_argument("--study", choices=("ranking", "searched", "methods"), default="ranking")
     parser.add_argument("--log", default="products", help="products, long-tail, or a real log")
-    parser.add_argument("--subnets", type=int, default=60)
+    parser.add_argument("--subnets", type=int, default=120)
     parser.add_argument("--repeated", type=int, default=12, help="subnets trained with every seed")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
         repeated=None if searching else options.repeated,
         supernets=None if searching else 1,
         model=model_options(8, embedding_cap=500_000),
-        training=TrainConfig(batch_size=METHODS_BATCH if methods else 1024, patience=None),
+training=TrainConfig(batch_size=METHODS_BATCH if methods else 1024, patience=None),
         scoring=ScoreConfig(finetune_rows=FINETUNE_ROWS, valid_rows=10_000 if methods else 20_000),
         others=() if methods else tuple(options.score.split(",")),
     )

@@ -14,6 +14,7 @@ from nasrec.nn.layers import LayerNorm
 from nasrec.search import ScoreConfig, Scorer
 from nasrec.space import Architecture
 from nasrec.train import SupernetConfig, auc, evaluate, log_loss, train_supernet
+from nasrec.train.platt import calibration
 from tests.train.helpers import SPACE, make_shared, make_split
 
 TRAIN, VALID = make_split(700, 1), make_split(300, 2)
@@ -78,6 +79,29 @@ def test_equal_to_fine_tuning_by_autograd(shared, config) -> None:
         assert score.logloss == pytest.approx(logloss, abs=2e-6)
         assert score.auc == pytest.approx(area, abs=2e-3)
         assert score.rows == (config.valid_rows or 300)
+
+
+def test_a_calibrated_score_is_that_of_the_logits_at_any_scale(shared) -> None:
+    plain = ScoreConfig(finetune_steps=0)
+    many = make_split(3000, 2)
+    scorers = [
+        Scorer(shared, TRAIN, many, config, seed=1)
+        for config in (plain, plain.model_copy(update={"calibrate": True}))
+    ]
+    store = make_shared()
+    arch = next(a for a in architectures(9) if scorers[0].score(a).auc > 0.55)
+    raw, mended = (scorer.score(arch) for scorer in scorers)
+    assert mended.logloss < raw.logloss  # a supernet of a few steps is not calibrated
+    assert mended.auc == raw.auc
+    with torch.no_grad():
+        logits = shared.extract(arch).eval()(scorers[0].valid.dense, scorers[0].valid.sparse)
+    assert mended.logloss == calibration(logits, many.labels)[1]
+    store.tensors = {
+        name: 3 * tensor if name.startswith("head.") else tensor
+        for name, tensor in shared.tensors.items()
+    }
+    tripled = Scorer(store, TRAIN, many, scorers[1].config, seed=1).score(arch)
+    assert tripled.logloss == pytest.approx(mended.logloss, abs=1e-6)
 
 
 def test_shared_weights_stay_as_they_are(shared) -> None:

@@ -130,8 +130,8 @@ def test_a_finished_study_trains_nothing_again(log, finished, monkeypatch):
 
 
 def test_other_settings_are_refused_and_other_variants_are_not(log, finished):
-    with pytest.raises(RunError, match=r"subnets was 5, now 6"):
-        study(log, finished, config=CONFIG.model_copy(update={"subnets": 6}))
+    with pytest.raises(RunError, match=r"rows was 300, now 200"):
+        study(log, finished, config=CONFIG.model_copy(update={"rows": 200}))
     with pytest.raises(ConfigError, match="did you mean 'any-any'"):
         variants_named("paper,any-ny")
     study(log, finished, "paper")
@@ -148,11 +148,24 @@ def test_more_subnets_are_the_same_and_some_more():
         draw_subnets(CONFIG.model_copy(update={"subnets": 1000}))
 
 
-def test_some_subnets_are_trained_once(log, finished, tmp_path):
-    more = {"subnets": 6, "repeated": 5, "supernets": 1}
-    config = CONFIG.model_copy(update=more)
+def test_a_study_grows_by_subnets_that_are_trained_once(log, finished, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "once")
+    trained, scored = [], []
+    train, score = truth_module.run_trial, scores_module.Scorer.score
+    monkeypatch.setattr(
+        truth_module, "run_trial", lambda trial, *a: trained.append(trial.name) or train(trial, *a)
+    )
+    monkeypatch.setattr(
+        scores_module.Scorer, "__call__", lambda self, a: scored.append(a.digest) or score(self, a)
+    )
+    config = CONFIG.model_copy(update={"subnets": 6, "repeated": 5, "supernets": 1})
+    monkeypatch.setattr("nasrec.study.ranking.scores_seconds", lambda *a: 0.0)  # scores some too
     study(log, tmp_path / "once", "paper", config)
+    assert trained == ["subnet-5-seed-0"]
+    assert scored == [draw_subnets(config)[5].digest] * len(CONFIG.scorings)
     found, before = result(tmp_path / "once"), result(finished)
+    for few, many in zip(before["rows"], found["rows"], strict=False):
+        assert many["scores"][0][:5] == few["scores"][0]
     assert [len(s["logloss"]) for s in found["subnets"]] == [2, 2, 2, 2, 2, 1]
     assert [s["logloss"] for s in found["subnets"][:5]] == [s["logloss"] for s in before["subnets"]]
     assert found["repeatability"]["value"] == before["repeatability"]["value"]

@@ -33,6 +33,7 @@ from nasrec.train.config import Settings
 from nasrec.train.loop import derive_seed
 from nasrec.train.metrics import auc, grouped_auc, log_loss, normalized_entropy, to_device
 from nasrec.train.optim import SCHEDULES
+from nasrec.train.platt import calibration
 
 if TYPE_CHECKING:
     from nasrec.data import Batch, Split
@@ -60,6 +61,9 @@ class ScoreConfig(Settings):
         learning_rate: 0.04, of Adagrad (released code).
         eps: of Adagrad; 1e-2 (released code).
         schedule: constant or cosine, without warm-up (released code has both).
+        calibrate: fit a slope and an intercept of the logit to the validation rows first, as
+            trainings do whose models are taken home (`nasrec.train.platt`): a candidate is not
+            punished for a scale that they mend. Not in the paper.
         batch_size: rows whose features are computed at once; 4096 keeps the widest block's
             activations in tens of megabytes.
         cache_mb: most memory for features that are needed again. Larger ones are computed again
@@ -75,6 +79,7 @@ class ScoreConfig(Settings):
     learning_rate: float = Field(default=0.04, gt=0)
     eps: float = Field(default=1e-2, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
+    calibrate: bool = False
     batch_size: int = Field(default=4096, ge=1)
     cache_mb: int = Field(default=512, ge=0)
 
@@ -285,7 +290,7 @@ class Scorer:
 
     def _measured(self, logits: Tensor) -> Score:
         y, w, g = self.valid.labels, self.valid.weights, self.groups
-        loss = log_loss(logits, y, w)
+        loss = calibration(logits, y, w)[1] if self.config.calibrate else log_loss(logits, y, w)
         return Score(
             loss,
             auc(logits, y, w),

@@ -14,8 +14,8 @@ from nasrec.pipeline.progress import Reporter
 from nasrec.search import Scorer
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
-from nasrec.study.scores import files_of
-from nasrec.study.truth import draw_subnets, folder_of, seeds_for
+from nasrec.study.scores import files_of, unscored
+from nasrec.study.truth import diverged, draw_subnets, folder_of, seeds_for
 from nasrec.study.variants import Variant
 from nasrec.train import train_supernet
 from nasrec.train.loop import steps_per_epoch
@@ -56,14 +56,17 @@ def training_seconds(
 def scores_seconds(
     path: Path, data: PreparedData, config: StudyConfig, variants: Mapping[str, Variant]
 ) -> float:
-    """Seconds for the supernets that are not trained yet, and their scores."""
-    total, subnets = 0.0, draw_subnets(config)
+    """Seconds for the scores that are not there yet, and the supernets that they need."""
+    total = 0.0
+    subnets = [a for i, a in enumerate(draw_subnets(config)) if not diverged(path, i, config)]
     for name, supernet in variants.items():
-        done = [
-            next(iter(files_of(path, config, name, seed).values())).with_name("supernet.json")
+        left = {
+            (seed, scoring): missing
             for seed in config.supernet_seeds
-        ]
-        if not (left := sum(not file.is_file() for file in done)):
+            for scoring, file in files_of(path, config, name, seed).items()
+            if (missing := len(unscored(file, subnets)))
+        }
+        if not left:
             continue
         shared = SharedWeights(config.space, inputs_of(data), config.model, seed=config.seed)
         few = some_rows(data.train, _STEPS * supernet.batch_size, config.seed)
@@ -71,14 +74,14 @@ def scores_seconds(
         timed = train_supernet(shared, few, short, config.seed)
         rows = supernet.rows_of(data.train, config.seed)
         steps = supernet.epochs * steps_per_epoch(rows, supernet)
-        seconds = timed.seconds * steps / timed.steps
-        for scoring in config.scorings.values():
+        total += len({seed for seed, _ in left}) * timed.seconds * steps / timed.steps
+        for scoring in {scoring for _, scoring in left}:
             began = time.perf_counter()
-            scorer = Scorer(shared, data.train, data.valid, scoring, config.seed)
+            scorer = Scorer(shared, data.train, data.valid, config.scorings[scoring], config.seed)
             for architecture in subnets[:2]:
                 scorer(architecture)
-            seconds += (time.perf_counter() - began) / 2 * len(subnets)
-        total += left * seconds
+            each = (time.perf_counter() - began) / 2
+            total += each * sum(count for (_, one), count in left.items() if one == scoring)
     return total
 
 

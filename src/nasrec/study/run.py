@@ -58,8 +58,10 @@ def run_study(
     if name not in STUDIES:
         raise ConfigError(f"there is no study {name!r}", mend=nearest(name, STUDIES))
     tell, run = reporter or Reporter(), RunFolder(Path(out))
-    # What scores depend on stands in their journals: the ground truth serves any of them.
-    truth = config.model_dump(mode="json", exclude={"scoring", "others", "repeated", "supernets"})
+    # What scores depend on stands in their journals: the ground truth serves any of them, and of
+    # more subnets those that are trained are the first.
+    grows = {"subnets", "repeated", "supernets", "scoring", "others"}
+    truth = config.model_dump(mode="json", exclude=grows)
     with run.claimed({**request.describe(), "study": truth}):
         data = cut(data_stage(run, request, config.seed), config)
         found = STUDIES[name](run.path, data, config, tell, **options)

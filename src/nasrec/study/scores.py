@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from nasrec.pipeline.progress import Reporter
 from nasrec.search import Journal, ScoreConfig, Scorer
 from nasrec.search.candidate import Candidate
 from nasrec.search.correlation import Floats
+from nasrec.search.journal import read_records
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
 from nasrec.study.variants import Variant
@@ -47,6 +49,12 @@ def files_of(path: Path, config: StudyConfig, name: str, seed: int) -> dict[str,
     """The journals of one supernet, by scoring."""
     folder = path / "scores" / run_name(name, seed)
     return {scoring: folder / f"{scoring.replace(' ', '-')}.jsonl" for scoring in config.scorings}
+
+
+def unscored(journal: Path, subnets: Sequence[Architecture]) -> list[Architecture]:
+    """Those whose scores are not in a journal."""
+    known = {one["digest"] for one in read_records(journal)} if journal.is_file() else set()
+    return [architecture for architecture in subnets if architecture.digest not in known]
 
 
 def run_name(name: str, seed: int) -> str:
@@ -87,7 +95,8 @@ def variant_scores(
     """Train one supernet a seed and score all subnets with it, by every scoring.
 
     What an earlier call has finished is read: a supernet whose scores are there is not trained,
-    and its weights are not kept.
+    and its weights are not kept. Where subnets have come since it is trained once more, the same,
+    and scores those.
     """
     losses: dict[str, list[Floats]] = {scoring: [] for scoring in config.scorings}
     times: dict[str, list[float]] = {scoring: [] for scoring in config.scorings}
@@ -96,8 +105,9 @@ def variant_scores(
         files = files_of(path, config, name, seed)
         done = next(iter(files.values())).with_name("supernet.json")
         known = read_json(done) if done.is_file() else None
-        whole = all(file.is_file() for file in files.values())
-        if known is None or (known["failed"] is None and not whole):
+        if known is None or (
+            known["failed"] is None and any(unscored(file, subnets) for file in files.values())
+        ):
             done.unlink(missing_ok=True)
             try:
                 _score_all(path, data, config, name, supernet, seed, subnets, tell)
@@ -142,11 +152,11 @@ def _score_all(
             Journal(file, header(data, config, supernet, settings, seed)) as journal,
             tell.bar(f"Scoring with {name}, {scoring}", "subnets") as progress,
         ):
-            for i in range(len(journal.candidates), len(subnets)):
-                began = time.perf_counter()
-                score = scorer(subnets[i])
-                journal.add(Candidate(subnets[i], score, i, time.perf_counter() - began))
-                progress(i + 1, len(subnets))
+            for architecture in unscored(file, subnets):
+                began, number = time.perf_counter(), len(journal.candidates)
+                score = scorer(architecture)
+                journal.add(Candidate(architecture, score, number, time.perf_counter() - began))
+                progress(number + 1, len(subnets))
     end = result.history[-1]["train_logloss"]
     done = next(iter(files.values())).with_name("supernet.json")
     write_json(done, {"failed": None, "seconds": result.seconds, "train_logloss": end})

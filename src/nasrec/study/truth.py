@@ -101,6 +101,12 @@ def folder_of(path: Path, number: int, seed: int) -> Path:
     return path / "truth" / f"subnet-{number}-seed-{seed}"
 
 
+def diverged(path: Path, number: int, config: StudyConfig) -> bool:
+    """Whether a training of this subnet is known to have come to nothing."""
+    files = (folder_of(path, number, seed) / "test.json" for seed in seeds_for(number, config))
+    return any(read_json(file)["logloss"] is None for file in files if file.is_file())
+
+
 def ground_truth(path: Path, data: PreparedData, config: StudyConfig, tell: Reporter) -> Truth:
     """Train every subnet with every seed; what an earlier call has finished is read.
 

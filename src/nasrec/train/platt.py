@@ -46,25 +46,47 @@ def sigmoid(x: Floats) -> Floats:
 def calibrated(split: Split, logits: Tensor | ArrayLike) -> tuple[Platt, Metrics]:
     """The calibration that these rows ask for, and what the model scores with it.
 
+    Args:
+        split: rows that the model was not trained on.
+        logits: of all of them, (rows,).
+    """
+    x = _vector(logits)
+    platt, loss = calibration(x, split.labels, split.weights)
+    metrics = metrics_on(split, platt(x))
+    entropy = normalized_entropy(loss, split.labels, split.weights)
+    return platt, replace(metrics, logloss=loss, normalized_entropy=entropy)
+
+
+def calibration(
+    logits: Tensor | ArrayLike,
+    labels: Tensor | ArrayLike,
+    weights: Tensor | ArrayLike | None = None,
+) -> tuple[Platt, float]:
+    """The calibration that rows ask for, and the log loss with it that others will have.
+
     Two numbers fitted to n rows flatter the log loss on these rows by 2 / n, as far as can be
     expected (Akaike, 1974). So that is added to it (n is fewer where rows weigh differently: Kish,
     1965), and a calibration that does not gain as much is none: it would be of chance.
 
     Args:
-        split: rows that the model was not trained on.
-        logits: of all of them, (rows,).
+        logits: of rows that the model was not trained on, (rows,).
+        labels: 0 or 1, (rows,).
+        weights: how much each row counts, (rows,); all the same if None.
     """
-    x = np.asarray(logits.numpy() if isinstance(logits, Tensor) else logits, dtype=np.float64)
-    y, weights = np.asarray(split.labels, dtype=np.float64), split.weights
+    x, y = _vector(logits), _vector(labels)
+    share = None if weights is None else _vector(weights)
+    plain = log_loss(x, y, share)
     if not np.isfinite(x).all() or not 0 < y.sum() < len(y):
-        return UNCHANGED, metrics_on(split, x)
-    platt = Platt(*fit_platt(x, y, weights))
-    rows = len(y) if weights is None else weights.sum() ** 2 / (weights**2).sum()
-    loss = log_loss(platt(x), y, weights) + 2 / float(rows)
-    if platt.slope <= 0 or not loss < log_loss(x, y, weights):
-        return UNCHANGED, metrics_on(split, x)
-    entropy = normalized_entropy(loss, y, weights)
-    return platt, replace(metrics_on(split, platt(x)), logloss=loss, normalized_entropy=entropy)
+        return UNCHANGED, plain
+    platt = Platt(*fit_platt(x, y, share))
+    rows = len(y) if share is None else share.sum() ** 2 / (share**2).sum()
+    loss = log_loss(platt(x), y, share) + 2 / float(rows)
+    return (platt, loss) if platt.slope > 0 and loss < plain else (UNCHANGED, plain)
+
+
+def _vector(values: Tensor | ArrayLike) -> Floats:
+    given = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+    return np.asarray(given, dtype=np.float64)
 
 
 def fit_platt(x: Floats, y: Floats, weights: ArrayLike | None = None) -> tuple[float, float]:
