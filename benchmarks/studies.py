@@ -79,9 +79,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeated", type=int, default=12, help="subnets trained with every seed")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
-        "--score", default="all:20,whole", help="as --score of nasrec study ranking"
+        "--score",
+        default="whole,whole:20,scratch,scratch:20",
+        help="as --score of nasrec study ranking",
     )
-    parser.add_argument("--variants", default="paper,paper:0.2")
+    parser.add_argument("--variants", default="paper")
     options = parser.parse_args(arguments)
     import torch
 
@@ -91,6 +93,7 @@ def main(arguments: list[str]) -> None:
     from nasrec.space import NASREC_FULL
     from nasrec.study import StudyConfig, run_study, variants_named
     from nasrec.study.config import FINE_TUNED
+    from nasrec.study.variants import NONE
     from nasrec.train import TrainConfig
 
     torch.set_num_threads(1)
@@ -109,7 +112,7 @@ def main(arguments: list[str]) -> None:
         repeated=None if searching else options.repeated,
         supernets=None if searching else 1,
         model=model_options(8, embedding_cap=500_000),
-training=TrainConfig(batch_size=METHODS_BATCH if methods else 1024, patience=None),
+        training=TrainConfig(batch_size=METHODS_BATCH if methods else 1024, patience=None),
         scoring=ScoreConfig(finetune_rows=FINETUNE_ROWS, valid_rows=10_000 if methods else 20_000),
         others=() if methods else tuple(options.score.split(",")),
     )
@@ -117,9 +120,9 @@ training=TrainConfig(batch_size=METHODS_BATCH if methods else 1024, patience=Non
     folder = options.out / "studies" / name
     request = DataRequest(data_of(options.log, options.data, options.out))
     if options.study == "searched":
-        pairs = [("paper", FINE_TUNED), ("paper", "whole"), ("paper:0.2", "whole")]
-        sizes = {"evaluations": 60, "top_k": 3, "pairs": pairs}
-        variants = variants_named("paper,paper:0.2")
+        sizes: dict[str, Any] = {"evaluations": 60, "top_k": 3}
+        sizes |= {"pairs": [("paper", FINE_TUNED), (NONE, "scratch")]}
+        variants = variants_named("paper")
         run_study("searched", request, folder, config, variants=variants, **sizes)
     elif methods:
         sizes = {"evaluations": 40, "top_k": 2, "scratch": 8}

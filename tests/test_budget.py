@@ -20,7 +20,7 @@ from nasrec.nn import (
 )
 from nasrec.pipeline.budget import PASSES, Measured, Pass, SupernetSpeed, measure, sized
 from nasrec.pipeline.data import inputs_of
-from nasrec.search import ScoreConfig
+from nasrec.search import SCORE_RECIPES, ScoreConfig
 from nasrec.space import NASREC_SMALL
 from nasrec.train import TrainConfig, fit
 
@@ -70,13 +70,31 @@ def test_with_little_time_a_score_has_fewer_steps():
     m = replace(SPEEDS, supernet=speed)
     for minutes, steps in ((1, 20), (10, 55), (60, 100)):
         c = sized(SearchConfig(score_by="supernet"), m, 100_000, 60.0 * minutes)
-        assert c.scoring == SearchConfig().scoring.model_copy(update={"finetune_steps": steps})
+        assert c.scoring == SCORE_RECIPES["whole"].model_copy(update={"finetune_steps": steps})
         seconds = (c.search_rows or 100_000 * c.supernet.epochs) / speed.rows
         seconds += c.planned_evaluations * (0.1 + 0.02 * steps)
         assert minutes == 1 or seconds <= 60 * minutes
         assert c.planned_evaluations >= (100 if steps > 20 else 16)
     head = SearchConfig(score_by="supernet", scoring="paper")
     assert sized(head, SPEEDS, 100_000, 60.0).scoring == ScoreConfig()
+
+
+def test_without_a_supernet_its_time_is_for_scores():
+    speed = SupernetSpeed(rows=math.inf, candidate_seconds=2.1, score_step_seconds=0.02)
+    config = SearchConfig(scoring="scratch")
+    c = sized(config, replace(SPEEDS, supernet=speed), 100_000, 300.0)
+    assert c.scored_by == "steps"
+    assert (c.supernet, c.search_rows) == (config.supernet, None)
+    one = 0.1 + 0.02 * c.score_recipe.finetune_steps
+    with_one = sized(
+        SearchConfig(score_by="supernet"),
+        replace(SPEEDS, supernet=replace(speed, rows=2000)),
+        100_000,
+        300.0,
+    )
+    assert c.score_recipe.finetune_steps >= with_one.score_recipe.finetune_steps
+    assert c.planned_evaluations * one > with_one.planned_evaluations * one / 2
+    assert c.planned_evaluations * one <= 300
 
 
 def test_candidates_are_trained_where_that_is_affordable():

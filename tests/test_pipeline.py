@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from nasrec.config import (
+    SCRATCH_ROWS,
     STEADY,
     Recipe,
     SearchConfig,
@@ -111,13 +112,32 @@ def test_a_mapping_of_some_settings_leaves_the_others():
     with pytest.raises(ConfigError, match="epochz"):
         SearchConfig(retrain={"epochz": 1})
     whole = SCORE_RECIPES["whole"]
-    assert SearchConfig().scoring == whole
+    assert SearchConfig().score_recipe == whole
     assert SearchConfig(scoring={"valid_rows": 9}).scoring == whole.model_copy(
         update={"valid_rows": 9}
     )
     assert SearchConfig(scoring="paper").scoring == ScoreConfig()
-    with pytest.raises(ConfigError, match="known: paper, whole"):
+    with pytest.raises(ConfigError, match="known: paper, whole, scratch"):
         SearchConfig(scoring="papr")
+
+
+def test_the_log_decides_how_candidates_are_scored_where_nothing_is_said():
+    few, many = SCRATCH_ROWS, SCRATCH_ROWS + 1
+    asked = SearchConfig()
+    assert asked.for_log(few).scoring == SCORE_RECIPES["scratch"]
+    assert asked.for_log(few).scored_by == "steps"
+    assert asked.for_log(many).scoring == SCORE_RECIPES["whole"]
+    assert asked.for_log(many).scored_by == "supernet"
+    for needs in (
+        {"score_by": "supernet"},
+        {"method": "relaxed"},
+        {"search_rows": 9},
+        {"supernet": {"epochs": 2}},
+    ):
+        assert SearchConfig(**needs).for_log(few).scored_by == "supernet"
+    assert SearchConfig(scoring="paper").for_log(few).scoring == ScoreConfig()
+    assert config_from_options(scoring="scratch").for_log(many).scored_by == "steps"
+    assert SearchConfig(score_by="training").for_log(few).scored_by == "training"
 
 
 def test_layer_norm_as_an_option_goes_before_the_recipes():
@@ -363,5 +383,5 @@ def test_scores_at_the_base_rate_are_told(entropies, warned):
         Candidate(architecture, Score(0.5, normalized_entropy=entropy), i, 0.0)
         for i, entropy in enumerate(entropies)
     ]
-    text = too_little_known(found)
+    text = too_little_known(found, by_supernet=True)
     assert (warned in text and "--epochs" in text) if warned else text is None

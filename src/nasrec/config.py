@@ -21,7 +21,7 @@ from pydantic import (
 from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, build_baseline
 from nasrec.nn.inputs import Inputs
-from nasrec.search import SCORE_RECIPES, EvolutionSettings, Goals, ScoreConfig
+from nasrec.search import METHODS, SCORE_RECIPES, EvolutionSettings, Goals, ScoreConfig
 from nasrec.search.goals import parse_objectives
 from nasrec.space import NASREC_PLUS, SearchSpace, load_space
 from nasrec.train.config import Settings, SupernetConfig, TrainConfig
@@ -48,6 +48,11 @@ FROM_SCRATCH = TrainConfig(
     epochs=20, schedule="plateau", warmup_fraction=0.0, patience=2, calibrate=True
 )
 
+
+#: Most training rows of a log whose candidates are scored from scratch if nothing else is asked.
+#: On logs of 200,000 that was measured to be the better way (docs/studies.md); on much larger ones
+#: nobody has compared them, and the rows of a score are a smaller share.
+SCRATCH_ROWS = 250_000
 
 #: With fewer passes than these a rate that waits for validation never falls.
 FEWEST_PASSES = 4
@@ -192,9 +197,13 @@ class SearchConfig(Settings):
         search_rows: train the supernet, or each candidate for itself, on so many rows, drawn by the
             seed; the latter are measured on at most so many as well. None is all.
         supernet: training of the shared weights.
-        scoring: how a candidate is scored with them: settings, or the name of a recipe in
-            `nasrec.search.SCORE_RECIPES`. `whole`, the default, trains a copy of the candidate for
-            100 steps; `paper` its last FC for 500 (docs/studies.md compares them).
+        scoring: how a candidate is scored that has no training of its own: changes of `whole`, or
+            the name of a recipe in `nasrec.search.SCORE_RECIPES`. `whole` trains a copy of it from
+            the supernet's weights for 100 steps; `paper` its last FC for 500; `scratch` trains it
+            for 100 steps from scratch, and there is no supernet. None is `scratch` for a log of
+            at most `SCRATCH_ROWS` training rows, else `whole`: what was measured to order better
+            (docs/studies.md), as far as it was. Where a supernet is asked for, by `score_by`, by
+            settings of it or by a method that learns from it, it is `whole`.
         criterion: what quality is: `logloss`, `auc`, `grouped-auc` or `normalized-entropy`. It
             ranks candidates, chooses among trainings on validation and stops them early; the loss
             that is trained is log loss in any case.
@@ -204,7 +213,7 @@ class SearchConfig(Settings):
             all candidates. `training`: a training of its own by `retrain`, as in AutoCTR (Song et
             al., 2020), by the recipe that does best on two random networks; where the log is small
             that is affordable, and it orders candidates as they will be ordered at the end. None is
-            the supernet, and with a budget whichever the time allows.
+            what `scoring` says, and with a budget a training where the time allows.
         second_looks: where a candidate has a training of its own, so many of the best have a second
             one, with another seed, and the order of both together decides which are first.
         method: evolution (the paper's), random search, guided (evolution whose children a learned
@@ -242,7 +251,7 @@ class SearchConfig(Settings):
     supernet_embedding_cap: int | None = Field(default=500_000, ge=1)
     search_rows: int | None = Field(default=None, ge=1)
     supernet: SupernetConfig = SupernetConfig()
-    scoring: ScoreConfig = SCORE_RECIPES["whole"]
+    scoring: ScoreConfig | None = None
     criterion: CriterionName = "logloss"
     costs: tuple[str, ...] = ()
     score_by: Literal["supernet", "training"] | None = None
@@ -281,8 +290,8 @@ class SearchConfig(Settings):
         """A mapping changes the defaults in what it says; the rest stays."""
         if not isinstance(value, Mapping):
             return value
-        default = RootModel[Any](cls.model_fields[info.field_name or ""].default).model_dump()
-        return {**default, **value}
+        default = cls.model_fields[info.field_name or ""].default or SCORE_RECIPES["whole"]
+        return {**RootModel[Any](default).model_dump(), **value}
 
     @field_validator("baselines")
     @classmethod
@@ -340,9 +349,25 @@ class SearchConfig(Settings):
         return Goals(self.criterion, self.costs)
 
     @property
-    def scored_by(self) -> str:
-        """What scores a candidate."""
-        return self.score_by or "supernet"
+    def scored_by(self) -> Literal["supernet", "steps", "training"]:
+        """What scores a candidate: `steps` are a few from scratch, which need no supernet."""
+        if self.score_by == "training":
+            return "training"
+        return "steps" if self.score_recipe.start == "scratch" else "supernet"
+
+    @property
+    def score_recipe(self) -> ScoreConfig:
+        """`scoring`, or `whole` where the log has not decided."""
+        return self.scoring or SCORE_RECIPES["whole"]
+
+    def for_log(self, train_rows: int) -> SearchConfig:
+        """The settings with what depends on the number of training rows: `scoring`."""
+        if self.scoring is not None:
+            return self
+        asked = self.search_rows is not None or self.supernet != SupernetConfig()
+        asked |= self.score_by == "supernet" or METHODS[self.search_method].learns
+        few = train_rows <= SCRATCH_ROWS and not asked
+        return self.replaced(scoring="scratch" if few else "whole")
 
     @property
     def search_method(self) -> str:

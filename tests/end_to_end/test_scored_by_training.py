@@ -21,6 +21,7 @@ from nasrec.pipeline.workers import Workers
 from nasrec.search import Journal, Scorer
 from nasrec.search.candidate import Candidate, Score
 from nasrec.search.journal import read_records
+from nasrec.space import Architecture
 from nasrec.train import CRITERIA
 from tests.end_to_end.tiny import LOG, SETTINGS
 
@@ -64,6 +65,21 @@ def test_it_ranks_as_the_retraining_does_and_needs_no_supernet(tmp_path):
     assert "a training of each candidate for itself" in report
     assert "shared weights" not in report
     assert "a linear part reads all columns" in report
+
+
+def test_a_few_steps_from_scratch_need_no_supernet_either(tmp_path):
+    steps = {**SETTINGS["scoring"], "scope": "all", "start": "scratch"}
+    config = CONFIG.replaced(score_by=None, scoring=steps)
+    data = prepare(LOG.generate(1500), tmp_path / "data", label="label")
+    run = nasrec.search(data, out=tmp_path / "run", config=config, reporter=QUIET)
+    assert not (run.path / "supernet").exists()
+    assert findings.findings(RunFolder(run.path))["finished"]
+    found = read_records(run.path / "search/journal.jsonl")
+    few = [Architecture.from_dict(record["architecture"]) for record in found[:2]]
+    with Workers(2) as workers:
+        beside = from_copies(data.path, None, config, workers).score_many(few)
+    assert [s.logloss for s in beside] == [record["score"]["logloss"] for record in found[:2]]
+    assert "a few steps from scratch" in run.report.read_text()
 
 
 def test_scores_do_not_depend_on_what_is_trained_beside(tmp_path):

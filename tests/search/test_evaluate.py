@@ -9,11 +9,12 @@ import torch.nn.functional as F
 
 from nasrec.data import Split
 from nasrec.errors import ConfigError, DataError
-from nasrec.nn import SharedWeights
+from nasrec.nn import NASRecNet, SharedWeights
 from nasrec.nn.layers import LayerNorm
-from nasrec.search import ScoreConfig, Scorer
+from nasrec.search import SCORE_RECIPES, ScoreConfig, Scorer
 from nasrec.space import Architecture
 from nasrec.train import SupernetConfig, auc, evaluate, log_loss, train_supernet
+from nasrec.train.optim import cosine
 from nasrec.train.platt import calibration
 from tests.train.helpers import SPACE, make_shared, make_split
 
@@ -102,6 +103,36 @@ def test_a_calibrated_score_is_that_of_the_logits_at_any_scale(shared) -> None:
     }
     tripled = Scorer(store, TRAIN, many, scorers[1].config, seed=1).score(arch)
     assert tripled.logloss == pytest.approx(mended.logloss, abs=1e-6)
+
+
+def test_from_scratch_no_supernet_is_looked_at() -> None:
+    config = SCORE_RECIPES["scratch"].model_copy(update={"finetune_steps": 9, "valid_rows": 200})
+    arch, store = architectures(1)[0], make_shared()
+    scorer = Scorer(store, TRAIN, VALID, config, seed=1)
+    found = scorer.score(arch)
+    assert not store.tensors
+    network, rows = NASRecNet(arch, store.inputs, store.options, seed=store.seed), scorer.finetune
+    optimizer = torch.optim.Adagrad(network.parameters(), lr=0.12, eps=config.eps)
+    assert rows is not None
+    for step in range(9):
+        at = [(step * scorer.batch + i) % len(rows.labels) for i in range(scorer.batch)]
+        optimizer.param_groups[0]["lr"] = cosine(step, 9, 0.12, 0.1)
+        optimizer.zero_grad()
+        logits = network(rows.dense[at], rows.sparse[at])
+        F.binary_cross_entropy_with_logits(logits, rows.labels[at]).backward()
+        for p in network.parameters():
+            if p.grad is not None and p.grad.is_sparse:
+                p.grad = p.grad.to_dense()
+        norm = torch.stack([p.grad.norm() for p in network.parameters()]).norm()
+        for p in network.parameters():
+            p.grad *= min(1.0, 5.0 / float(norm))
+        optimizer.step()
+    with torch.no_grad():
+        logits = network.eval()(scorer.valid.dense, scorer.valid.sparse)
+    assert found.logloss == pytest.approx(calibration(logits, scorer.valid.labels)[1], abs=1e-5)
+    for wrong in ({"scope": "head"}, {"scope": "norms"}, {"scope": "all", "finetune_steps": 0}):
+        with pytest.raises(ConfigError, match="trains all weights"):
+            ScoreConfig(start="scratch", **wrong)
 
 
 def test_shared_weights_stay_as_they_are(shared) -> None:

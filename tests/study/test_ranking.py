@@ -20,7 +20,7 @@ from nasrec.errors import ConfigError, RunError
 from nasrec.nn import ModelOptions
 from nasrec.pipeline import Reporter
 from nasrec.pipeline.data import DataRequest
-from nasrec.search import ScoreConfig
+from nasrec.search import SCORE_RECIPES, ScoreConfig
 from nasrec.study import StudyConfig, run_study, variants_named
 from nasrec.study import scores as scores_module
 from nasrec.study import truth as truth_module
@@ -41,7 +41,7 @@ CONFIG = StudyConfig(
     scoring=ScoreConfig(finetune_steps=3, finetune_batch=50),
 )
 QUIET = Reporter(quiet=True)
-NO_SUPERNET = 4 + len(PROXIES)  # rows of the table
+NO_SUPERNET = 3 + len(PROXIES)  # rows of the table
 
 
 def study(log, out, variants="paper,no-warmup", config=CONFIG) -> None:
@@ -113,17 +113,18 @@ def test_a_study_that_lost_its_last_steps_ends_the_same(log, finished, tmp_path)
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
     study(log, out)
     assert timeless(out) == timeless(finished)
-    more = CONFIG.model_copy(update={"others": ("calm", "norms", "all:3x20", "whole")})
-    study(log, out, "paper", more)
-    found = [row["scoring"] for row in result(out)["rows"]][NO_SUPERNET:]
+    more = {"others": ("calm", "norms", "all:3x20", "whole", "calibrated", "scratch:3x20")}
+    study(log, out, "paper", CONFIG.model_copy(update=more))
+    found = [(row["name"], row["scoring"]) for row in result(out)["rows"]][NO_SUPERNET:]
     others = ["calmly fine-tuned", "norms fine-tuned, 60 x 512", "all fine-tuned, 3 x 20", "whole"]
-    assert found == [*CONFIG.scorings, *others]
+    with_one = [*CONFIG.scorings, *others, "fine-tuned, calibrated"]
+    told = [*(("paper", how) for how in with_one), ("no-supernet", "scratch, 3 x 20")]
+    assert found == told
 
 
 def test_a_finished_study_trains_nothing_again(log, finished, monkeypatch):
     monkeypatch.setattr(scores_module, "train_supernet", None)
     monkeypatch.setattr("nasrec.study.truth.run_trial", None)
-    monkeypatch.setattr("nasrec.study.short.train_steps", None)
     before = timeless(finished)
     study(log, finished)
     assert timeless(finished) == before
@@ -185,6 +186,15 @@ def test_ways_to_score_by_name():
     assert (falling.scope, falling.finetune_steps, falling.finetune_batch) == ("all", 3, 20)
     assert (falling.learning_rate, falling.schedule) == (0.12, "cosine")
     assert (norms.scope, norms.learning_rate, norms.schedule) == ("norms", 0.04, "constant")
+    sized = StudyConfig(others=("whole:3", "scratch", "scratch:5x20"), scoring={"valid_rows": 9})
+    whole, alone = SCORE_RECIPES["whole"], SCORE_RECIPES["scratch"]
+    some = {"valid_rows": 9, "finetune_steps": 3}
+    assert sized.scorings["whole, 3 x 512"] == whole.model_copy(update=some)
+    some = {"valid_rows": 9, "finetune_steps": 5, "finetune_batch": 20}
+    assert sized.scorings_with(supernet=False) == {
+        "scratch": alone.model_copy(update={"valid_rows": 9}),
+        "scratch, 5 x 20": alone.model_copy(update=some),
+    }
     for wrong in ("all:0", "all:3x", "head:3", "all@0.1", "all:3@0"):
         with pytest.raises(ConfigError, match="is none of whole"):
             StudyConfig(others=(wrong,))
@@ -202,10 +212,10 @@ def test_a_share_of_the_rows_trains_a_supernet():
 
 def test_groups_hold_variants_once():
     assert list(variants_named("strategies,warmup")) == [
-        "paper", "single-single", "any-any", "no-warmup",
+        "paper", "single-single", "any-any", "short-warmup", "no-warmup",
     ]  # fmt: skip
     assert {name: v.epochs for name, v in variants_named("paper, warmup:3").items()} == {
-        "paper": 1, "paper:3": 3, "no-warmup:3": 3,
+        "paper": 1, "paper:3": 3, "short-warmup:3": 3, "no-warmup:3": 3,
     }  # fmt: skip
     with pytest.raises(ConfigError, match="no number of epochs"):
         variants_named("paper:0")
@@ -217,7 +227,7 @@ def test_groups_hold_variants_once():
         (["--subnets", "3"], "greater than or equal to 5"),
         (["--variants", "papr"], "did you mean 'paper'"),
         (["--seeds", "0"], "seeds = 0"),
-        (["--score", "some"], "'some' is none of whole, calm"),
+        (["--score", "some"], "'some' is none of whole, scratch"),
         (["--space", "huge"], "no search space"),
     ],
 )

@@ -85,8 +85,16 @@ def search(
     score_by: Annotated[
         str | None,
         typer.Option(
-            help="What scores candidates: supernet, or training, each its own, for small logs "
-            "(supernet; with --budget whichever time allows)."
+            help="What scores candidates: training, each its own, for small logs, or supernet (as "
+            "--scoring says; with --budget training where time allows)."
+        ),
+    ] = None,
+    scoring: Annotated[
+        str | None,
+        typer.Option(
+            help="How, without a training of its own: whole, 100 steps of a copy from the "
+            "supernet; paper, its last layer; scratch, 100 steps without a supernet (scratch up to "
+            "250,000 rows, then whole)."
         ),
     ] = None,
     method: Annotated[
@@ -154,9 +162,10 @@ def search(
 ) -> tuple[Any, str]:
     """Find, train and keep the best model for a click log.
 
-    Trains a supernet once and searches with its weights (or trains each candidate for itself, where
-    the log is small), trains the best architectures from scratch beside hand-made models, and
-    leaves a model folder. A stopped search goes on when the same command is given again.
+    Trains a supernet once and searches with its weights (or trains each candidate a little or to
+    its end, where the log is small), trains the best architectures from scratch beside hand-made
+    models, and leaves a model folder. A stopped search goes on when the same command is given
+    again.
     """
     from nasrec.config import config_from_options
     from nasrec.pipeline import search as search_log
@@ -176,6 +185,7 @@ def search(
         criterion=criterion,
         objective=objective,
         score_by=score_by,
+        scoring=scoring,
         method=method,
         max_madds=max_madds,
         max_weights=max_weights,

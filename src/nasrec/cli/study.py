@@ -46,8 +46,8 @@ ValidRows = Annotated[int | None, typer.Option(help="Rows that a score is measur
 Score = Annotated[
     str,
     typer.Option(
-        help="Ways to score beside the paper's, by commas: whole (the default of a search), calm, "
-        "norms, all:200x128 (steps of rows)."
+        help="Ways to score beside the paper's, by commas: whole (the default of a search), "
+        "scratch (without a supernet), calibrated, calm, norms, all:200x128 (steps of rows)."
     ),
 ]
 Variants = Annotated[
@@ -74,7 +74,7 @@ def ranking(
     batch_size: BatchSize = 1024,
     learning_rate: LearningRate = 0.12,
     finetune_rows: FinetuneRows = None,
-    score: Score = "whole",
+    score: Score = "whole,scratch",
     repeated: Annotated[
         int | None, typer.Option(help="Train so many subnets with every seed, the others once.")
     ] = None,

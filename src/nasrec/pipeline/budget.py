@@ -19,6 +19,7 @@ from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
 from nasrec.pipeline.data import inputs_of, some_rows
 from nasrec.pipeline.progress import Reporter
+from nasrec.pipeline.supernet import untrained
 from nasrec.pipeline.workers import jobs_for, threads
 from nasrec.search import ScoreConfig, Scorer
 from nasrec.space import Architecture, PathSampler
@@ -41,7 +42,8 @@ MOST = {"supernet_epochs": 8, "evaluations": 2048, "trained": 400, "top_k": 15}
 """More does not help: the paper's search has 2048 evaluations and retrains 15."""
 FEWEST_EVALUATIONS = 16
 WANTED_EVALUATIONS = 100
-"""Where time allows fewer, a score that trains a copy has fewer steps, but `FEWEST_STEPS`."""
+"""Where time allows fewer, a score that trains a copy of a supernet's network has fewer steps, but
+`FEWEST_STEPS`."""
 FEWEST_STEPS = 20
 PASSES = 12
 """Over the training rows until validation gets no better and a training ends, as a rule: 5 to 10
@@ -67,11 +69,11 @@ class Pass:
 
 @dataclass(frozen=True)
 class SupernetSpeed:
-    """Speeds of a supernet.
+    """Speeds of a search that trains no candidate to its end.
 
     Attributes:
-        rows: trained on, a second.
-        candidate_seconds: to score one candidate with it.
+        rows: the supernet is trained on, a second; infinitely many where there is none.
+        candidate_seconds: to score one candidate.
         score_step_seconds: a step of that where it trains a copy of the candidate, else 0.
     """
 
@@ -88,7 +90,7 @@ class Measured:
         narrowest: a pass of the narrowest architecture.
         sampled: of one of the space's usual size.
         baseline_seconds: of a pass of a hand-made model, the mean over those compared.
-        supernet: its speeds, where there is one.
+        supernet: speeds of the search, where candidates have no training of their own.
     """
 
     narrowest: Pass
@@ -158,25 +160,10 @@ def measure(config: SearchConfig, data: PreparedData) -> Measured:
 
 def measure_supernet(config: SearchConfig, data: PreparedData, jobs: int = 1) -> SupernetSpeed:
     """Time some steps of a supernet and some scores by it, so many side by side where they can."""
-    inputs, rng = inputs_of(data), np.random.default_rng(config.seed)
-    shared = SharedWeights(
-        config.space, inputs, config.supernet_options, seed=config.seed, device=config.device
-    )
-    sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
-    supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
-
-    def seconds(network_for: Callable[[int], nn.Module], steps: int = _STEPS) -> float:
-        return seconds_a_step(network_for, data.train, supernet, optimizer, steps, np.mean)
-
-    sampled = seconds(lambda i: shared.subnet(sampler.sample(i, rng)))
-    # A warm-up of one fifth trains the full supernet in a tenth of all steps. One such step takes
-    # seconds, so that more would take a good part of a small budget.
-    full = seconds(lambda _: shared.subnet(config.space.maximal(rng)), steps=2)
-    share = supernet.path_warmup_fraction / 2
-    step = (1 - share) * sampled + share * full
-
+    rng, shared = np.random.default_rng(config.seed), untrained(data, config)
+    step = _supernet_step(config, data, shared, rng) if config.scored_by == "supernet" else 0.0
     candidates = [config.space.sample(rng) for _ in range(3)]
-    beside = jobs if config.scoring.copies else 1
+    beside = jobs if config.score_recipe.copies else 1
 
     def score_seconds(scoring: ScoreConfig) -> float:
         scorer = Scorer(shared, data.train, data.valid, scoring, config.seed)
@@ -187,16 +174,37 @@ def measure_supernet(config: SearchConfig, data: PreparedData, jobs: int = 1) ->
                 scorer(candidate)
         return (time.perf_counter() - began) / 2 / beside
 
-    scoring, a_step = config.scoring, 0.0
+    scoring, a_step = config.score_recipe, 0.0
     if scoring.copies and scoring.finetune_steps > _STEPS:
-        few = scoring.model_copy(update={"finetune_steps": _STEPS})
-        none = score_seconds(scoring.model_copy(update={"finetune_steps": 0}))
-        a_step = max(0.0, score_seconds(few) - none) / _STEPS
-        candidate_seconds = none + scoring.finetune_steps * a_step
+        few, one = (
+            score_seconds(scoring.model_copy(update={"finetune_steps": n})) for n in (_STEPS, 1)
+        )
+        a_step = max(0.0, few - one) / (_STEPS - 1)
+        candidate_seconds = one + (scoring.finetune_steps - 1) * a_step
     else:
         candidate_seconds = score_seconds(scoring)
-    batch = min(supernet.batch_size, len(data.train))
-    return SupernetSpeed(batch / step, candidate_seconds, a_step)
+    batch = min(config.supernet.batch_size, len(data.train))
+    return SupernetSpeed(batch / step if step else math.inf, candidate_seconds, a_step)
+
+
+def _supernet_step(
+    config: SearchConfig, data: PreparedData, shared: SharedWeights, rng: np.random.Generator
+) -> float:
+    """Seconds that a step of the supernet takes, on average over its training."""
+    sampler = PathSampler(config.space, total_steps=1, warmup_fraction=0.0)
+    supernet, optimizer = config.supernet, build_optimizer(config.supernet, shared.shape)
+
+    def seconds(network_for: Callable[[int], nn.Module], steps: int = _STEPS) -> float:
+        return seconds_a_step(network_for, data.train, supernet, optimizer, steps, np.mean)
+
+    sampled = seconds(lambda i: shared.subnet(sampler.sample(i, rng)))
+    share = supernet.path_warmup_fraction / 2
+    if not share:
+        return sampled
+    # A warm-up of one fifth trains the full supernet in a tenth of all steps. One such step takes
+    # seconds, so that more would take a good part of a small budget.
+    full = seconds(lambda _: shared.subnet(config.space.maximal(rng)), steps=2)
+    return (1 - share) * sampled + share * full
 
 
 def epoch_seconds(
@@ -230,14 +238,22 @@ def fit_to_budget(
     with threads(1) if jobs > 1 else nullcontext():  # as each of them will have
         measured = measure(config, data)
     config = config.replaced(score_by=affordable_scores(config, measured, 60 * minutes, jobs))
-    if config.score_by == "supernet":
-        measured = replace(measured, supernet=measure_supernet(config, data, jobs))
+    if config.scored_by != "training":
+        alone = config.for_log(len(data.train))
+        speed = measure_supernet(alone, data, jobs)
+        searching = (SHARES["supernet"] + SHARES["search"]) * 60 * minutes
+        if config.scoring is None and WANTED_EVALUATIONS * speed.candidate_seconds > searching:
+            alone = config.replaced(scoring="whole")  # which may have fewer steps
+            speed = measure_supernet(alone, data, jobs)
+        config, measured = alone, replace(measured, supernet=speed)
     seconds = max(1.0, 60 * minutes - (time.perf_counter() - began))
     resolved = sized(config, measured, len(data.train), seconds, jobs)
     how = (
         "each candidate trained for itself"
         if resolved.scored_by == "training"
         else _supernet_told(resolved, len(data.train))
+        if resolved.scored_by == "supernet"
+        else f"each candidate trained for {resolved.score_recipe.finetune_steps} steps"
     )
     tell.say(
         f"In {minutes:g} minutes: {how}, {resolved.planned_evaluations} candidates of at most "
@@ -324,16 +340,19 @@ def sized(
     changes: dict[str, Any] = {}
     if score_by == "supernet":
         assert m.supernet is not None
-        search = left * SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
+        shared = math.isfinite(m.supernet.rows)
+        of_search = SHARES["search"] / (SHARES["search"] + SHARES["supernet"])
+        search = left * of_search if shared else left
         wanted = search / WANTED_EVALUATIONS
-        changes["scoring"], one = _scoring(config.scoring, m.supernet, wanted)
+        changes["scoring"], one = _scoring(config.score_recipe, m.supernet, wanted)
         evaluations = int(search / one)
         evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
-        for_supernet = max(left - evaluations * one, 0.1 * seconds)
-        rows = int(for_supernet * m.supernet.rows)
-        epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
-        changes["supernet"] = config.supernet.model_copy(update={"epochs": epochs})
-        changes["search_rows"] = max(1, rows) if rows < train_rows else None
+        if shared:
+            for_supernet = max(left - evaluations * one, 0.1 * seconds)
+            rows = int(for_supernet * m.supernet.rows)
+            epochs = max(1, min(MOST["supernet_epochs"], rows // train_rows))
+            changes["supernet"] = config.supernet.model_copy(update={"epochs": epochs})
+            changes["search_rows"] = max(1, rows) if rows < train_rows else None
     return config.replaced(
         score_by=score_by,
         max_madds=max_madds,
@@ -346,9 +365,12 @@ def sized(
 
 
 def _scoring(config: ScoreConfig, speed: SupernetSpeed, wanted: float) -> tuple[ScoreConfig, float]:
-    """How to score in so many seconds a candidate, or a few more, and what one takes."""
+    """How to score in so many seconds a candidate, or a few more, and what one takes.
+
+    Copies of a supernet's networks have fewer steps then. From scratch a few would teach nothing.
+    """
     seconds, step = speed.candidate_seconds, speed.score_step_seconds
-    if seconds <= wanted or not step or config.finetune_steps <= FEWEST_STEPS:
+    if seconds <= wanted or config.start == "scratch" or config.finetune_steps <= FEWEST_STEPS:
         return config, seconds
     fewer = math.ceil((seconds - wanted) / step)
     steps = max(FEWEST_STEPS, config.finetune_steps - fewer)

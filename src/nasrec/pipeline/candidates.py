@@ -25,6 +25,7 @@ from nasrec.pipeline.scorers import (
     from_scratch,
     second_looks,
 )
+from nasrec.pipeline.supernet import untrained
 from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.search import (
     METHODS,
@@ -127,6 +128,7 @@ def _searched(
     costs = Costs(config, inputs_of(data), data.valid, run.search / "latency.json")
     method = method_of(config, costs)  # before any long work
     by_supernet, weights = config.scored_by == "supernet", cache(shared)
+    by_training = config.scored_by == "training"
     if by_supernet or method.learns:
         weights()  # a stage of its own, with its own time
     began = time.perf_counter()
@@ -139,7 +141,7 @@ def _searched(
         "costs": list(config.costs),
         "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
     }
-    if not by_supernet and config.probings:
+    if by_training and config.probings:
         config = with_best_recipe(run, data, config, header, costs, workers, tell)
     header |= _scoring(config)
     if method.learns:
@@ -154,13 +156,14 @@ def _searched(
         tell.log("search", run.search, lines=False) as log,
     ):
         scorer: Scorer | SideBySide
-        if not by_supernet:
+        if by_training:
             scorer = from_scratch(data.path, config, workers)
-        elif workers.jobs > 1 and config.scoring.copies:
-            file = run.supernet / "weights.safetensors"
+        elif workers.jobs > 1 and config.score_recipe.copies:
+            file = run.supernet / "weights.safetensors" if by_supernet else None
             scorer = from_copies(data.path, file, config, workers)
         else:
-            scorer = Scorer(weights(), data.train, data.valid, config.scoring, config.seed)
+            store = weights() if by_supernet else untrained(data, config)
+            scorer = Scorer(store, data.train, data.valid, config.score_recipe, config.seed)
         replayed = len(journal.candidates)
         lowest = math.inf
 
@@ -190,12 +193,12 @@ def _searched(
         )
     best = config.goals.top(found, len(found))
     looked_at = best[: config.second_looks]
-    if looked_at and not by_supernet and not config.costs:
+    if looked_at and by_training and not config.costs:
         other = config.replaced(seed=derive_seed(config.seed, SECOND_STREAM))
         with Journal(run.search / "second.jsonl", header | {"seed": other.seed}) as second:
             again = from_scratch(data.path, other, workers)
             best[: len(looked_at)] = second_looks(again, second, looked_at, criterion)
-    if by_supernet and (warning := too_little_known(found)):
+    if not by_training and (warning := too_little_known(found, by_supernet)):
         tell.say(f"Warning: {warning}")
     run.stage_done("search", time.perf_counter() - began)
     return ranking_of(config, found, best)
@@ -236,22 +239,25 @@ def with_best_recipe(
 
 def _scoring(config: SearchConfig) -> dict[str, Any]:
     """What scores depend on beside data, seed and space, for the journal's header."""
-    if config.scored_by == "supernet":
-        return {"scoring": config.scoring.model_dump()}
+    if config.scored_by != "training":
+        return {"scoring": config.score_recipe.model_dump()}
     parts: dict[str, Any] = {"model": asdict(config.model), "rows": config.search_rows}
     parts["retrain"] = config.training.model_dump()
     return {"scoring": parts | {"recipe": config.recipes[0].model_dump()}}
 
 
-def too_little_known(found: Sequence[Candidate]) -> str | None:
+def too_little_known(found: Sequence[Candidate], by_supernet: bool) -> str | None:
     """A warning where no candidate predicts notably better than the rows' click rate does."""
     known = [e for c in found if math.isfinite(e := c.score.normalized_entropy)]
     if not known or min(known) < BARELY_BETTER:
         return None
+    how, more = "after a few steps", "Score with a supernet (--scoring whole)"
+    if by_supernet:
+        how = "with the supernet's weights"
+        more = "Train the supernet on more rows or longer (--search-rows, --epochs)"
     return (
-        f"with the supernet's weights the best candidate has {min(known):.1%} of the log loss of "
-        "the click rate alone: their order means little. Train the supernet on more rows or longer "
-        "(--search-rows, --epochs), or more candidates from scratch (--top-k)"
+        f"{how} the best candidate has {min(known):.1%} of the log loss of the click rate alone: "
+        f"their order means little. {more}, or train more candidates from scratch (--top-k)"
     )
 
 

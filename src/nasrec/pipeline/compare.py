@@ -158,8 +158,9 @@ def compare(
         prepared = data_stage(run, request, shared.seed)
         for warning in prepared.warnings:
             tell.say(f"Warning: {warning}")
+        shared = shared.for_log(len(prepared.train))
         if not run.config.is_file():
-            run.settle(told["settings"], prepared.fingerprint)
+            run.settle(shared.model_dump(mode="json"), prepared.fingerprint)
         inputs = inputs_of(prepared)
         shared = _in_trials(shared.suited(inputs), count)
         setup = Setup(prepared.path, run.path, shared, count)
@@ -243,10 +244,10 @@ def _tell_time(
                 share = min(1.0, (config.search_rows or math.inf) / len(data.train))
                 seconds += scored * share * one * config.retrain.epochs
             else:
-                supernet = measure_supernet(config, data)
+                speed = measure_supernet(config, data)
                 rows = config.search_rows or len(data.train) * config.supernet.epochs
-                seconds += rows / supernet.rows
-                seconds += config.planned_evaluations * supernet.candidate_seconds
+                seconds += rows / speed.rows
+                seconds += config.planned_evaluations * speed.candidate_seconds
             passes = [one] * len(config.recipes)
         else:
             spec = spec_of(name, config, inputs)

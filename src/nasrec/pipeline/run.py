@@ -216,7 +216,7 @@ def _resolved(
     """The settings with all sizes chosen: once, so that a run that goes on keeps them."""
     if not run.config.is_file():
         began = time.perf_counter()
-        resolved, measured = asked, None
+        resolved, measured = asked.for_log(len(data.train)), None
         if budget is not None:
             resolved, measured = fit_to_budget(asked, data, budget, tell)
             run.stage_done("measure the machine", time.perf_counter() - began)

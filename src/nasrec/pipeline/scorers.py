@@ -13,8 +13,9 @@ from pathlib import Path
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, Split
 from nasrec.errors import DivergenceError
-from nasrec.nn import NASRecNet, SharedWeights
+from nasrec.nn import NASRecNet
 from nasrec.pipeline.data import inputs_of, some_rows
+from nasrec.pipeline.supernet import untrained
 from nasrec.pipeline.workers import Workers
 from nasrec.search import Journal, Score, Scorer
 from nasrec.search.candidate import Candidate
@@ -54,30 +55,35 @@ def from_scratch(data: Path, config: SearchConfig, workers: Workers) -> SideBySi
     return SideBySide(partial(trained_score, data, config), workers)
 
 
-def from_copies(data: Path, weights: Path, config: SearchConfig, workers: Workers) -> SideBySide:
+def from_copies(
+    data: Path, weights: Path | None, config: SearchConfig, workers: Workers
+) -> SideBySide:
     """Scores as those of `nasrec.search.Scorer` where it trains a copy of each candidate.
 
     Args:
         data: the prepared folder.
-        weights: file of the trained shared weights; the workers map it and share its memory.
+        weights: file of the trained shared weights; the workers map it and share its memory. None
+            where copies start from scratch.
         config: of the search.
         workers: where they are computed.
     """
     return SideBySide(partial(copied_score, data, weights, config.model_dump_json()), workers)
 
 
-def copied_score(data: Path, weights: Path, settings: str, architecture: Architecture) -> Score:
-    """The score of one architecture by a supernet's weights."""
+def copied_score(
+    data: Path, weights: Path | None, settings: str, architecture: Architecture
+) -> Score:
+    """The score of one architecture after a few steps of a copy."""
     return _scorer(data, weights, settings)(architecture)
 
 
 @lru_cache(1)
-def _scorer(folder: Path, weights: Path, settings: str) -> Scorer:
+def _scorer(folder: Path, weights: Path | None, settings: str) -> Scorer:
     data, config = PreparedData.open(folder), SearchConfig(**json.loads(settings))
-    inputs, options = inputs_of(data), config.supernet_options
-    shared = SharedWeights(config.space, inputs, options, seed=config.seed)
-    shared.load(weights)
-    return Scorer(shared, data.train, data.valid, config.scoring, config.seed)
+    shared = untrained(data, config)
+    if weights is not None:
+        shared.load(weights)
+    return Scorer(shared, data.train, data.valid, config.score_recipe, config.seed)
 
 
 def all_scored(scorer: SideBySide, journal: Journal, architectures: Sequence[Architecture]) -> None:

@@ -18,13 +18,7 @@ def supernet_stage(
     run: RunFolder, data: PreparedData, config: SearchConfig, tell: Reporter
 ) -> SharedWeights:
     """The trained shared weights of this run."""
-    shared = SharedWeights(
-        config.space,
-        inputs_of(data),
-        config.supernet_options,
-        seed=config.seed,
-        device=device_of(config.device),
-    )
+    shared = untrained(data, config)
     weights, checkpoint = run.supernet / "weights.safetensors", run.supernet / "checkpoint"
     if not weights.is_file():
         rows = some_rows(data.train, config.search_rows, config.seed)
@@ -48,3 +42,14 @@ def supernet_stage(
         shared.load(weights)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return shared
+
+
+def untrained(data: PreparedData, config: SearchConfig) -> SharedWeights:
+    """The shared weights of a search before any training."""
+    return SharedWeights(
+        config.space,
+        inputs_of(data),
+        config.supernet_options,
+        seed=config.seed,
+        device=device_of(config.device),
+    )

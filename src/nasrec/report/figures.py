@@ -120,6 +120,8 @@ def _staircase(
 _SCORES = {
     "supernet": "Scores are those of the shared weights after a little fine-tuning: good for "
     "comparing candidates, not for judging the final model.",
+    "steps": "Scores are those of a few steps from scratch: good for comparing candidates, not for "
+    "judging the final model.",
     "training": "Scores are those of a training of each candidate for itself, by one recipe. "
     "The best of many on the same rows is worth a little less than its score.",
 }

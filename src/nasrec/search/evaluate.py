@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from nasrec.errors import DataError, DivergenceError
@@ -56,11 +56,14 @@ class ScoreConfig(Settings):
             of all LayerNorms; or `all` weights, of a copy. The latter two go forward and backward
             through the network in every step, about three times the work of a forward pass, and
             nothing is kept: give them few steps.
+        start: what a copy whose weights are `all` trained starts from: the `supernet`'s weights,
+            or `scratch`, first weights of its own: then no supernet is needed.
         head: how the last FC is fine-tuned: `plain` (paper), or `calm`, at a rate that falls with
             its width (`nasrec.train.calm`).
         learning_rate: 0.04, of Adagrad (released code).
         eps: of Adagrad; 1e-2 (released code).
-        schedule: constant or cosine, without warm-up (released code has both).
+        schedule: constant or cosine (released code has both).
+        warmup_fraction: share of the steps in which the rate rises from 0; 0 (released code).
         calibrate: fit a slope and an intercept of the logit to the validation rows first, as
             trainings do whose models are taken home (`nasrec.train.platt`): a candidate is not
             punished for a scale that they mend. Not in the paper.
@@ -75,13 +78,21 @@ class ScoreConfig(Settings):
     finetune_rows: int | None = Field(default=None, ge=1)
     valid_rows: int | None = Field(default=None, ge=1)
     scope: Scope = "head"
+    start: Literal["supernet", "scratch"] = "supernet"
     head: Literal["plain", "calm"] = "plain"
     learning_rate: float = Field(default=0.04, gt=0)
     eps: float = Field(default=1e-2, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup_fraction: float = Field(default=0.0, ge=0, lt=1)
     calibrate: bool = False
     batch_size: int = Field(default=4096, ge=1)
     cache_mb: int = Field(default=512, ge=0)
+
+    @model_validator(mode="after")
+    def _trained_whole(self) -> ScoreConfig:
+        if self.start == "scratch" and (self.scope != "all" or not self.finetune_steps):
+            raise ValueError("start from scratch trains all weights: set scope to all, and steps")
+        return self
 
     @property
     def copies(self) -> bool:
@@ -95,11 +106,16 @@ class ScoreConfig(Settings):
 
 
 #: Ways to score, by name. `paper`: 500 steps of the last FC. `whole`: all weights of a copy, for a
-#: fifth of the paper's rows; what that gains: docs/studies.md.
+#: fifth of the paper's rows. `scratch`: as many steps without a supernet, at the rates of a
+#: training. What they are worth: docs/studies.md.
 SCORE_RECIPES: dict[str, ScoreConfig] = {
     "paper": ScoreConfig(),
-    "whole": ScoreConfig(scope="all", finetune_steps=100),
-}
+    "whole": ScoreConfig(scope="all", finetune_steps=100, calibrate=True),
+    "scratch": ScoreConfig(
+        scope="all", start="scratch", finetune_steps=100, learning_rate=0.12, schedule="cosine",
+        warmup_fraction=0.1, calibrate=True,
+    ),
+}  # fmt: skip
 
 
 class LastLayer:
@@ -225,7 +241,12 @@ class Scorer:
 
     def _score_trained(self, architecture: Architecture, rows: Batch) -> Score:
         """The score of a copy that is fine-tuned below its last FC as well."""
-        c, network = self.config, self.shared.extract(architecture)
+        c, shared = self.config, self.shared
+        if c.start == "scratch":
+            network = NASRecNet(architecture, shared.inputs, shared.options, seed=shared.seed)
+            network.to(shared.device)
+        else:
+            network = shared.extract(architecture)
         try:
             fine_tune(
                 network,
@@ -233,9 +254,10 @@ class Scorer:
                 rows,
                 batch=self.batch,
                 steps=c.finetune_steps,
-                learning_rate=c.learning_rate,
                 eps=c.eps,
-                schedule=c.schedule,
+                rate=lambda step: SCHEDULES[c.schedule](
+                    step, c.finetune_steps, c.learning_rate, c.warmup_fraction
+                ),
             )
         except DivergenceError:
             return self._measured(torch.full_like(self.valid.labels, math.nan))
@@ -311,12 +333,12 @@ class Scorer:
         """Train the last layers, each by its own steps, in the order of the rows."""
         if self.finetune is None:
             return
-        steps, b = self.config.finetune_steps, self.batch
+        c, steps, b = self.config, self.config.finetune_steps, self.batch
         entries = self._finetune_rows * sum(layer.weight.numel() for layer in layers)
-        keep = self._passes > 1 and entries * 4 <= self.config.cache_mb * 2**20
+        keep = self._passes > 1 and entries * 4 <= c.cache_mb * 2**20
         kept: list[tuple[int, Tensor, Batch]] = []
         done = [0] * len(layers)
-        schedule = SCHEDULES[self.config.schedule]
+        schedule = SCHEDULES[c.schedule]
         for number in range(self._passes):
             fresh = self._features(together, self.finetune, multiple=b)
             for i, features, part in kept if keep and number else fresh:
@@ -325,7 +347,7 @@ class Scorer:
                 for low in range(0, len(part.labels), b):
                     if done[i] == steps:
                         break
-                    lr = schedule(done[i], steps, self.config.learning_rate, 0.0)
+                    lr = schedule(done[i], steps, c.learning_rate, c.warmup_fraction)
                     mini = slice(low, low + b)
                     weights = None if part.weights is None else part.weights[mini]
                     layers[i].step(features[mini], part.labels[mini], lr, weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from nasrec.errors import DivergenceError
@@ -11,7 +12,7 @@ from nasrec.nn import NASRecNet
 from nasrec.nn.layers import LayerNorm
 from nasrec.train.loop import name_of, weighted_loss
 from nasrec.train.metrics import to_device
-from nasrec.train.optim import SCHEDULES, Adagrad, clip_grad_norm
+from nasrec.train.optim import Adagrad, clip_grad_norm
 
 if TYPE_CHECKING:
     from nasrec.data import Batch
@@ -27,9 +28,8 @@ def fine_tune(
     rows: Batch,
     batch: int,
     steps: int,
-    learning_rate: float,
     eps: float,
-    schedule: str,
+    rate: Callable[[int], float],
 ) -> None:
     """Train a network in place, in the order of the rows, again and again where steps need more.
 
@@ -39,9 +39,8 @@ def fine_tune(
         rows: whole mini-batches.
         batch: rows a step.
         steps: number of steps.
-        learning_rate: of Adagrad, at first.
         eps: of Adagrad.
-        schedule: of `nasrec.train.optim.SCHEDULES`, without warm-up.
+        rate: Adagrad's learning rate in a step, from 0.
 
     Raises:
         DivergenceError: a loss is not finite.
@@ -71,9 +70,9 @@ def fine_tune(
             raise DivergenceError(
                 f"the gradient norm is {norm}",
                 where=f"fine-tuning step {step}, {name_of(network)}",
-                mend=f"fine-tune at a lower learning rate than {learning_rate}",
+                mend=f"fine-tune at a lower learning rate than {rate(step)}",
             )
-        optimizer.step(named, SCHEDULES[schedule](step, steps, learning_rate, 0.0))
+        optimizer.step(named, rate(step))
         for _, weight in named:
             weight.grad = None
     network.eval()

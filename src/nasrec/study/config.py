@@ -15,9 +15,11 @@ from nasrec.study.statistics import FEWEST
 from nasrec.train.config import Settings, TrainConfig
 
 AS_TRAINED, FINE_TUNED = "as trained", "fine-tuned"
-_CALM, _WHOLE = "calm", "whole"
+_CHANGED: dict[str, dict[str, Any]] = {"calm": {"head": "calm"}, "calibrated": {"calibrate": True}}
 _STEPS, _BATCH = 60, 512
-_SCOPED = re.compile(r"(norms|all)(?::([1-9]\d*)(?:x([1-9]\d*))?(?:@(0?\.\d*[1-9]))?)?")
+_SIZED = re.compile(
+    r"(norms|all|whole|scratch)(?::([1-9]\d*)(?:x([1-9]\d*))?(?:@(0?\.\d*[1-9]))?)?"
+)
 
 
 class StudyConfig(Settings):
@@ -36,10 +38,11 @@ class StudyConfig(Settings):
             500,000 rows, as in the paper's supernet.
         training: from scratch.
         scoring: with shared weights; every variant is scored with and without its fine-tuning.
-        others: further ways to score. `whole`: that recipe of `SCORE_RECIPES`, the default of a
-            search; `calm`: the last FC at a rate that falls with its width; `norms` or `all`:
-            fine-tune more than the last FC, 60 steps of 512 rows; `all:200`, `all:200x128`: in so
-            many steps, of so many rows; `all:200@0.12`: its rate falls from 0.12 by a cosine.
+        others: further ways to score. `whole`, `scratch`: those recipes of `SCORE_RECIPES`, the
+            latter without a supernet; `calm`: the last FC at a rate that falls with its width;
+            `calibrated`: `scoring`, calibrated; `norms` or `all`: fine-tune more than the last FC,
+            60 steps of 512 rows; `whole:200`, `all:200x128`: in so many steps, of so many rows;
+            `all:200@0.12`: its rate falls from 0.12 by a cosine.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -58,8 +61,9 @@ class StudyConfig(Settings):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in (_CALM, _WHOLE) and not _SCOPED.fullmatch(name):
-                raise ValueError(f"{name!r} is none of whole, calm, norms, all, all:200x128")
+            if name not in _CHANGED and not _SIZED.fullmatch(name):
+                known = "whole, scratch, calibrated, calm, norms, all, all:200x128"
+                raise ValueError(f"{name!r} is none of {known}")
         return names
 
     @property
@@ -79,19 +83,32 @@ class StudyConfig(Settings):
         found = {AS_TRAINED: plain, FINE_TUNED: self.scoring}
         return found | dict(self._other(name) for name in self.others)
 
+    def scorings_with(self, supernet: bool) -> dict[str, ScoreConfig]:
+        """Those that need a trained supernet, or those that need none."""
+        return {
+            name: scoring
+            for name, scoring in self.scorings.items()
+            if (scoring.start == "supernet") == supernet
+        }
+
     def _other(self, name: str) -> tuple[str, ScoreConfig]:
-        if name == _CALM:
-            return "calmly fine-tuned", self.scoring.model_copy(update={"head": "calm"})
-        if name == _WHOLE:
-            rows = {"valid_rows": self.scoring.valid_rows}
-            return name, SCORE_RECIPES[name].model_copy(update=rows)
-        scoped = _SCOPED.fullmatch(name)
-        assert scoped is not None  # validated
-        scope, steps, batch = scoped[1], int(scoped[2] or _STEPS), int(scoped[3] or _BATCH)
-        changes: dict[str, Any] = {"scope": scope, "finetune_rows": None}
-        changes |= {"finetune_steps": steps, "finetune_batch": batch}
-        told = f"{scope} fine-tuned, {steps} x {batch}"
-        if scoped[4]:
-            changes |= {"learning_rate": float(scoped[4]), "schedule": "cosine"}
-            told += f", from {float(scoped[4]):g}"
-        return told, self.scoring.model_copy(update=changes)
+        if name in _CHANGED:
+            how = {"calm": "calmly fine-tuned", "calibrated": "fine-tuned, calibrated"}[name]
+            return how, self.scoring.model_copy(update=_CHANGED[name])
+        sized = _SIZED.fullmatch(name)
+        assert sized is not None  # validated
+        kind, recipe = sized[1], SCORE_RECIPES.get(sized[1])
+        changes: dict[str, Any] = {"valid_rows": self.scoring.valid_rows}
+        if recipe is None:
+            recipe = ScoreConfig(finetune_steps=_STEPS, finetune_batch=_BATCH)
+            changes["scope"] = kind
+        if sized[2]:
+            changes |= {"finetune_steps": int(sized[2]), "finetune_batch": int(sized[3] or _BATCH)}
+        if sized[4]:
+            changes |= {"learning_rate": float(sized[4]), "schedule": "cosine"}
+        found = recipe.model_copy(update=changes)
+        if name in SCORE_RECIPES:
+            return name, found
+        told = kind if kind in SCORE_RECIPES else f"{kind} fine-tuned"
+        told += f", {found.finetune_steps} x {found.finetune_batch}"
+        return told + (f", from {float(sized[4]):g}" if sized[4] else ""), found

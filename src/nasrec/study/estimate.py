@@ -63,18 +63,19 @@ def scores_seconds(
         left = {
             (seed, scoring): missing
             for seed in config.supernet_seeds
-            for scoring, file in files_of(path, config, name, seed).items()
+            for scoring, file in files_of(path, config, name, supernet, seed).items()
             if (missing := len(unscored(file, subnets)))
         }
         if not left:
             continue
         shared = SharedWeights(config.space, inputs_of(data), config.model, seed=config.seed)
-        few = some_rows(data.train, _STEPS * supernet.batch_size, config.seed)
-        short = supernet.model_copy(update={"epochs": 1})
-        timed = train_supernet(shared, few, short, config.seed)
-        rows = supernet.rows_of(data.train, config.seed)
-        steps = supernet.epochs * steps_per_epoch(rows, supernet)
-        total += len({seed for seed, _ in left}) * timed.seconds * steps / timed.steps
+        if supernet.trained:
+            few = some_rows(data.train, _STEPS * supernet.batch_size, config.seed)
+            short = supernet.model_copy(update={"epochs": 1})
+            timed = train_supernet(shared, few, short, config.seed)
+            rows = supernet.rows_of(data.train, config.seed)
+            steps = supernet.epochs * steps_per_epoch(rows, supernet)
+            total += len({seed for seed, _ in left}) * timed.seconds * steps / timed.steps
         for scoring in {scoring for _, scoring in left}:
             began = time.perf_counter()
             scorer = Scorer(shared, data.train, data.valid, config.scorings[scoring], config.seed)

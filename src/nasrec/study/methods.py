@@ -73,6 +73,12 @@ def methods(
                 mend=nearest(name, of_one_goal),
             )
         method_for(config, name, config.seed, evaluations)  # refuses a space before any work
+    if alone := [name for name, variant in variants.items() if not variant.trained]:
+        raise ConfigError(
+            f"{alone[0]} trains nothing that methods could search with",
+            where="--variants",
+            mend="name ways to train a supernet",
+        )
     scored = config.model_copy(update={"subnets": max(evaluations, 5)})
     trainings = len(variants) * len(names) * top_k + (scratch * len(FROM_SCRATCH))
     tell_time(tell, {

@@ -20,10 +20,9 @@ from nasrec.study.figures import sheet
 from nasrec.study.found import Found
 from nasrec.study.proxies import proxy_scores
 from nasrec.study.scores import variant_scores
-from nasrec.study.short import STEPS, short_seconds, short_training
 from nasrec.study.statistics import STATISTICS, Estimate, repeatability, resample_counts, statistic
 from nasrec.study.truth import Truth, ground_truth
-from nasrec.study.variants import Variant
+from nasrec.study.variants import Variant, with_none
 
 HEAD = (
     "scored by", "Kendall τ", "less the first's", "τ, better half", "Spearman", "Pearson",
@@ -45,10 +44,10 @@ def ranking(
         path, data, config, tell: as in every study.
         variants: ways to train the supernet; the others are compared with the first.
     """
+    variants = with_none(variants, config)
     times = {
         f"{config.subnets} subnets from scratch": truth_seconds(path, data, config),
-        "short trainings": short_seconds(path, data, config),
-        f"{len(variants)} supernets and their scores": scores_seconds(path, data, config, variants),
+        "supernets and scores": scores_seconds(path, data, config, variants),
     }
     tell_time(tell, times)
     truth = ground_truth(path, data, config, tell)
@@ -60,10 +59,6 @@ def ranking(
         *(
             ({"name": name, "scoring": None}, scores)
             for name, scores in proxy_scores(data, config, truth.subnets).items()
-        ),
-        (
-            {"name": f"{STEPS} steps from scratch", "scoring": None},
-            short_training(path, data, config, truth.subnets, tell),
         ),
     ]
     failures = {}
@@ -135,10 +130,10 @@ def _body(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     body: list[tuple[str, ...]] = []
     for row in rows:
         found = {n: Estimate(**e) for n, e in row["statistics"].items()}
-        supernet = row["scoring"] is not None
+        scored = row["scoring"] is not None
         body.append(
             (
-                f"{row['name']}, {row['scoring']}" if supernet else row["name"],
+                f"{row['name']}, {row['scoring']}" if scored else row["name"],
                 found["kendall"].text(),
                 Estimate(**row["difference"]["kendall"]).text(),
                 found["kendall_better_half"].text(),
@@ -147,9 +142,9 @@ def _body(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
                 found["regret_1"].text(4),
                 found["regret_5"].text(4),
                 Estimate(**row["difference"]["regret_5"]).text(4),
-                f"{np.mean(row['scores']):.4f}" if supernet else "",
-                f"{row['supernet_seconds']:.0f} s" if supernet else "",
-                f"{row['score_rows']:,} rows, {row['score_seconds']:.1f} s" if supernet else "",
+                f"{np.mean(row['scores']):.4f}" if scored else "",
+                f"{row['supernet_seconds']:.0f} s" if row.get("supernet_seconds") else "",
+                f"{row['score_rows']:,} rows, {row['score_seconds']:.1f} s" if scored else "",
             )
         )
     return body

@@ -45,10 +45,13 @@ class Scores:
     failed: str | None = None
 
 
-def files_of(path: Path, config: StudyConfig, name: str, seed: int) -> dict[str, Path]:
+def files_of(
+    path: Path, config: StudyConfig, name: str, supernet: Variant, seed: int
+) -> dict[str, Path]:
     """The journals of one supernet, by scoring."""
     folder = path / "scores" / run_name(name, seed)
-    return {scoring: folder / f"{scoring.replace(' ', '-')}.jsonl" for scoring in config.scorings}
+    scorings = config.scorings_with(supernet.trained)
+    return {scoring: folder / f"{scoring.replace(' ', '-')}.jsonl" for scoring in scorings}
 
 
 def unscored(journal: Path, subnets: Sequence[Architecture]) -> list[Architecture]:
@@ -73,6 +76,8 @@ def trained_supernet(
 ) -> tuple[SharedWeights, SupernetResult]:
     """Train shared weights, or go on with those in the study's folder; the caller deletes them."""
     shared = SharedWeights(config.space, inputs_of(data), config.model, seed=seed)
+    if not supernet.trained:
+        return shared, SupernetResult([], 0, 0.0)
     train = supernet.rows_of(data.train, seed)
     batch, folder = min(supernet.batch_size, len(train)), run_name(name, seed)
     with tell.bar(f"Training supernet {folder}", "rows", batch) as progress:
@@ -98,11 +103,11 @@ def variant_scores(
     and its weights are not kept. Where subnets have come since it is trained once more, the same,
     and scores those.
     """
-    losses: dict[str, list[Floats]] = {scoring: [] for scoring in config.scorings}
-    times: dict[str, list[float]] = {scoring: [] for scoring in config.scorings}
+    losses: dict[str, list[Floats]] = {s: [] for s in config.scorings_with(supernet.trained)}
+    times: dict[str, list[float]] = {scoring: [] for scoring in losses}
     seconds = []
     for seed in config.supernet_seeds:
-        files = files_of(path, config, name, seed)
+        files = files_of(path, config, name, supernet, seed)
         done = next(iter(files.values())).with_name("supernet.json")
         known = read_json(done) if done.is_file() else None
         if known is None or (
@@ -144,7 +149,7 @@ def _score_all(
     tell: Reporter,
 ) -> None:
     shared, result = trained_supernet(path, data, config, name, supernet, seed, tell)
-    files = files_of(path, config, name, seed)
+    files = files_of(path, config, name, supernet, seed)
     for scoring, file in files.items():
         settings = config.scorings[scoring]
         scorer = Scorer(shared, data.train, data.valid, settings, seed)
@@ -157,9 +162,8 @@ def _score_all(
                 score = scorer(architecture)
                 journal.add(Candidate(architecture, score, number, time.perf_counter() - began))
                 progress(number + 1, len(subnets))
-    end = result.history[-1]["train_logloss"]
     done = next(iter(files.values())).with_name("supernet.json")
-    write_json(done, {"failed": None, "seconds": result.seconds, "train_logloss": end})
+    write_json(done, {"failed": None, "seconds": result.seconds})
 
 
 def header(

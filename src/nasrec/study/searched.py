@@ -16,7 +16,7 @@ from nasrec.study.config import StudyConfig
 from nasrec.study.estimate import scores_seconds, tell_time, training_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
-from nasrec.study.variants import Variant
+from nasrec.study.variants import Variant, with_none
 from nasrec.study.winners import best_found, forget_supernets, tested
 
 HEAD = (
@@ -52,14 +52,16 @@ def searched(
     Raises:
         ConfigError: a pair of something unknown.
     """
-    pairs = pairs or [(name, scoring) for name in variants for scoring in config.scorings]
+    variants = with_none(variants, config)
+    known = [(n, how) for n, v in variants.items() for how in config.scorings_with(v.trained)]
     for pair in pairs:
-        if pair[0] not in variants or pair[1] not in config.scorings:
+        if pair not in known:
             raise ConfigError(
                 f"there is no search with {', '.join(pair)}",
                 where="--pairs",
-                mend=f"variants: {', '.join(variants)}; scorings: {', '.join(config.scorings)}",
+                mend=f"there are {', '.join('/'.join(one) for one in known)}",
             )
+    pairs = pairs or known
     scored = config.model_copy(update={"subnets": max(evaluations, 5)})
     trainings = len(pairs) * config.seeds * top_k
     tell_time(tell, {
@@ -84,7 +86,8 @@ def searched(
                 tell,
             )
             losses.append(tested(path, data, config, best[:top_k], seed, tell))
-        of_supernet = supernet.epochs * len(supernet.rows_of(data.train, config.seed))
+        once = len(supernet.rows_of(data.train, config.seed))
+        of_supernet = supernet.epochs * once if supernet.trained else 0
         of_scores = evaluations * settings.trained_rows
         rows.append(
             {

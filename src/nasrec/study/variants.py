@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from nasrec.data import Split
 from nasrec.errors import ConfigError, nearest
 from nasrec.pipeline.data import some_rows
+from nasrec.study.config import StudyConfig
 from nasrec.train import SUPERNET_RECIPES, SupernetConfig
 
 
@@ -17,9 +19,11 @@ class Variant(SupernetConfig):
 
     Attributes:
         share: of the training rows, drawn by the seed.
+        trained: or there is no supernet, and a candidate is scored by steps from scratch.
     """
 
     share: float = Field(default=1.0, gt=0, le=1)
+    trained: bool = True
 
     def rows_of(self, train: Split, seed: int) -> Split:
         """The rows that it is trained on."""
@@ -30,6 +34,9 @@ def _paper(**changes: Any) -> Variant:
     """The paper's training with some settings changed."""
     return Variant(**SUPERNET_RECIPES["paper"].model_dump() | changes)
 
+
+#: Where there is no supernet.
+NONE = "no-supernet"
 
 #: Trainings of shared weights, by name.
 SUPERNETS: dict[str, Variant] = {
@@ -44,12 +51,14 @@ SUPERNETS: dict[str, Variant] = {
     "fast": _paper(learning_rate=0.36),
     "small-batches": _paper(batch_size=128),
     "sandwich": _paper(head="calm", path_warmup_fraction=0.0, sandwich=True),
+    "short-warmup": _paper(path_warmup_fraction=0.05),
+    NONE: _paper(trained=False),
 }
 
 #: Comparisons that belong together; each is measured against its first.
 GROUPS: dict[str, tuple[str, ...]] = {
     "strategies": ("paper", "single-single", "any-any"),
-    "warmup": ("paper", "no-warmup"),
+    "warmup": ("paper", "short-warmup", "no-warmup"),
     "recipes": (
         "paper", "no-warmup", "fair", "calm", "calm-no-warmup", "slow", "fast", "small-batches",
         "sandwich",
@@ -98,3 +107,9 @@ def _length(told: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return {"share": share} if 0 < share < 1 else None
+
+
+def with_none(variants: Mapping[str, Variant], config: StudyConfig) -> dict[str, Variant]:
+    """The variants, and that without a supernet where the study has scores that need none."""
+    alone = {NONE: SUPERNETS[NONE]} if config.scorings_with(supernet=False) else {}
+    return {**variants, **alone}
