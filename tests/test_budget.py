@@ -85,16 +85,8 @@ def test_without_a_supernet_its_time_is_for_scores():
     c = sized(config, replace(SPEEDS, supernet=speed), 100_000, 300.0)
     assert c.scored_by == "steps"
     assert (c.supernet, c.search_rows) == (config.supernet, None)
-    one = 0.1 + 0.02 * c.score_recipe.finetune_steps
-    with_one = sized(
-        SearchConfig(score_by="supernet"),
-        replace(SPEEDS, supernet=replace(speed, rows=2000)),
-        100_000,
-        300.0,
-    )
-    assert c.score_recipe.finetune_steps >= with_one.score_recipe.finetune_steps
-    assert c.planned_evaluations * one > with_one.planned_evaluations * one / 2
-    assert c.planned_evaluations * one <= 300
+    assert c.scoring == config.scoring  # a few steps from scratch would teach nothing
+    assert 80 < c.planned_evaluations * speed.candidate_seconds <= 0.56 * 300
 
 
 def test_candidates_are_trained_where_that_is_affordable():

@@ -237,15 +237,16 @@ def fit_to_budget(
     began, jobs = time.perf_counter(), jobs_for(config, inputs_of(data))
     with threads(1) if jobs > 1 else nullcontext():  # as each of them will have
         measured = measure(config, data)
-    config = config.replaced(score_by=affordable_scores(config, measured, 60 * minutes, jobs))
-    if config.scored_by != "training":
-        alone = config.for_log(len(data.train))
-        speed = measure_supernet(alone, data, jobs)
-        searching = (SHARES["supernet"] + SHARES["search"]) * 60 * minutes
-        if config.scoring is None and WANTED_EVALUATIONS * speed.candidate_seconds > searching:
-            alone = config.replaced(scoring="whole")  # which may have fewer steps
-            speed = measure_supernet(alone, data, jobs)
-        config, measured = alone, replace(measured, supernet=speed)
+    score_by = affordable_scores(config, measured, 60 * minutes, jobs)
+    if score_by == "supernet":
+        given, config = config.scoring, config.for_log(len(data.train))
+        speed = measure_supernet(config, data, jobs)
+        wanted = (SHARES["supernet"] + SHARES["search"]) * 60 * minutes / WANTED_EVALUATIONS
+        if given is None and config.scored_by == "steps" and speed.candidate_seconds > wanted:
+            config = config.replaced(scoring="whole")  # which may have fewer steps
+            speed = measure_supernet(config, data, jobs)
+        measured = replace(measured, supernet=speed)
+    config = config.replaced(score_by=score_by)
     seconds = max(1.0, 60 * minutes - (time.perf_counter() - began))
     resolved = sized(config, measured, len(data.train), seconds, jobs)
     how = (
@@ -370,7 +371,8 @@ def _scoring(config: ScoreConfig, speed: SupernetSpeed, wanted: float) -> tuple[
     Copies of a supernet's networks have fewer steps then. From scratch a few would teach nothing.
     """
     seconds, step = speed.candidate_seconds, speed.score_step_seconds
-    if seconds <= wanted or config.start == "scratch" or config.finetune_steps <= FEWEST_STEPS:
+    fixed = not step or config.start == "scratch" or config.finetune_steps <= FEWEST_STEPS
+    if seconds <= wanted or fixed:
         return config, seconds
     fewer = math.ceil((seconds - wanted) / step)
     steps = max(FEWEST_STEPS, config.finetune_steps - fewer)
