@@ -215,7 +215,8 @@ class SearchConfig(Settings):
             that is affordable, and it orders candidates as they will be ordered at the end. None is
             what `scoring` says, and with a budget a training where the time allows.
         second_looks: where a candidate has a training of its own, so many of the best have a second
-            one, with another seed, and the order of both together decides which are first.
+            one, with another seed, and the order of both together decides which are first. With
+            `search_rows` they are the best of each size, on more rows, and the second one decides.
         method: evolution (the paper's), random search, guided (evolution whose children a learned
             ranker chooses), relaxed (draws from choices learnt by gradients), progressive (the
             same, block after block), or nsga2, over the same scores; None is

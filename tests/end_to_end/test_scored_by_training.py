@@ -13,7 +13,7 @@ from nasrec.config import RECIPES, SearchConfig
 from nasrec.data import prepare
 from nasrec.errors import ConfigError
 from nasrec.nn import Inputs, SharedWeights
-from nasrec.pipeline import Reporter, findings, scorers
+from nasrec.pipeline import Reporter, candidates, findings, scorers
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.scorers import from_copies, from_scratch, second_looks, trained_score
@@ -143,19 +143,20 @@ def test_a_training_that_diverges_is_the_worst(tmp_path):
     assert score.logloss == np.inf
 
 
+class Told:
+    """A scorer whose scores are known."""
+
+    workers = Workers(1)
+
+    def __init__(self, losses):
+        self.losses, self.asked = list(losses), 0
+
+    def score_many(self, architectures):
+        self.asked += len(architectures)
+        return [Score(self.losses.pop(0)) for _ in architectures]
+
+
 def test_second_looks_order_by_both_scores_and_are_not_repeated(tmp_path):
-    class Told:
-        """A scorer whose scores are known."""
-
-        workers = Workers(1)
-
-        def __init__(self, losses):
-            self.losses, self.asked = list(losses), 0
-
-        def score_many(self, architectures):
-            self.asked += len(architectures)
-            return [Score(self.losses.pop(0)) for _ in architectures]
-
     rng, spread = np.random.default_rng(0), (0.40, 0.41, 0.42)
     best = [Candidate(CONFIG.space.sample(rng), Score(x), i, 1.0) for i, x in enumerate(spread)]
     with Journal(tmp_path / "second.jsonl", {"seed": 1}) as journal:
@@ -169,6 +170,29 @@ def test_second_looks_order_by_both_scores_and_are_not_repeated(tmp_path):
     with Journal(tmp_path / "third.jsonl", {"seed": 1}) as journal:  # luck again, or a divergence
         found = second_looks(Told([0.40, np.inf, 0.39]), journal, best, CRITERIA["logloss"])
     assert found == [best[0], best[2], best[1]]
+
+
+def test_of_few_rows_the_best_of_each_size_is_looked_at_with_more_rows(tmp_path, monkeypatch):
+    data = prepare(LOG.generate(600), tmp_path / "data", label="label")
+    rng, asked = np.random.default_rng(0), []
+    scores = ((0.40, 10), (0.41, 9), (0.42, 100), (0.43, 50), (0.44, 1000), (np.inf, 10_000))
+    best = [
+        Candidate(CONFIG.space.sample(rng), Score(loss), i, 1.0, {"madds": madds})
+        for i, (loss, madds) in enumerate(scores)
+    ]
+
+    def looked(rows, *losses):
+        config = CONFIG.replaced(search_rows=rows, second_looks=3)
+        scorer = Told(losses)
+        monkeypatch.setattr(candidates, "from_scratch", lambda _, c, w: asked.append(c) or scorer)
+        run = RunFolder(tmp_path / str(rows))
+        found = candidates.looked_again(run, data, config, {"seed": 0}, best, Workers(1))
+        return [best.index(candidate) for candidate in found]
+
+    assert looked(None, 0.43, 0.40, 0.39) == [1, 2, 0, 3, 4, 5]
+    assert looked(100, 0.39, 0.37, 0.38) == [4, 2, 0, 1, 3, 5]  # asked for in the order 0, 4, 2
+    assert [config.search_rows for config in asked] == [None, 400]
+    assert len({CONFIG.seed, *(config.seed for config in asked)}) == 2
 
 
 def test_recipes_that_go_through_whole_tables_are_for_small_ones():

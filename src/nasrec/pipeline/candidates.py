@@ -54,6 +54,8 @@ BARELY_BETTER = 0.98
 #: Of random numbers, beside those of `nasrec.train.loop`: seeds that no other training has.
 SECOND_STREAM = 9
 PROBE_STREAM = 10
+#: Times the rows of a candidate's training that its second one has, where it did not see all.
+LOOK_ROWS = 4
 
 
 def settings_of(
@@ -192,16 +194,44 @@ def _searched(
             on_progress=on_progress,
         )
     best = config.goals.top(found, len(found))
-    looked_at = best[: config.second_looks]
-    if looked_at and by_training and not config.costs:
-        other = config.replaced(seed=derive_seed(config.seed, SECOND_STREAM))
-        with Journal(run.search / "second.jsonl", header | {"seed": other.seed}) as second:
-            again = from_scratch(data.path, other, workers)
-            best[: len(looked_at)] = second_looks(again, second, looked_at, criterion)
+    if config.second_looks and by_training and not config.costs:
+        best = looked_again(run, data, config, header, best, workers)
     if not by_training and (warning := too_little_known(found, by_supernet)):
         tell.say(f"Warning: {warning}")
     run.stage_done("search", time.perf_counter() - began)
     return ranking_of(config, found, best)
+
+
+def looked_again(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    header: dict[str, Any],
+    best: list[Candidate],
+    workers: Workers,
+) -> list[Candidate]:
+    """The candidates, best first, after another training of some with another seed.
+
+    Where candidates saw some of the rows only, the other training sees more of them and decides
+    alone, and it is not for the very best but for the best of each size: the fewer the rows, the
+    smaller the network that is best on them.
+    """
+    few = config.search_rows is not None and config.search_rows < len(data.train)
+    rows = LOOK_ROWS * config.search_rows if few and config.search_rows else None
+    seed = derive_seed(config.seed, SECOND_STREAM)
+    other = config.replaced(seed=seed, search_rows=rows)
+    criterion = CRITERIA[config.criterion]
+    looked_at = best[: config.second_looks]
+    if few:
+        known = [c for c in best if math.isfinite(criterion.loss(c.score))]
+        sizes = [(criterion.loss(c.score), -math.log(c.costs["madds"])) for c in known]
+        looked_at = [known[i] for i in spread(sizes, config.second_looks)]
+    header = header | _scoring(other) | {"seed": seed}
+    with Journal(run.search / "second.jsonl", header) as journal:
+        scorer = from_scratch(data.path, other, workers)
+        first = second_looks(scorer, journal, looked_at, criterion, alone=few)
+    digests = {candidate.digest for candidate in first}
+    return [*first, *(c for c in best if c.digest not in digests)]
 
 
 def with_best_recipe(

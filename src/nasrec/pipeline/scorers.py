@@ -97,7 +97,12 @@ def all_scored(scorer: SideBySide, journal: Journal, architectures: Sequence[Arc
 
 
 def second_looks(
-    scorer: SideBySide, journal: Journal, best: Sequence[Candidate], criterion: Criterion
+    scorer: SideBySide,
+    journal: Journal,
+    best: Sequence[Candidate],
+    criterion: Criterion,
+    *,
+    alone: bool = False,
 ) -> list[Candidate]:
     """The candidates in the order of the mean of their score and of one with another seed.
 
@@ -109,12 +114,13 @@ def second_looks(
         journal: its scores; what is there already is not trained again.
         best: the candidates, best first.
         criterion: what they are ordered by.
+        alone: the other score decides by itself.
     """
     all_scored(scorer, journal, [first.architecture for first in best])
 
     def mean(place: int) -> float:
-        again = journal.candidates[place]
-        return (criterion.loss(best[place].score) + criterion.loss(again.score)) / 2
+        again = criterion.loss(journal.candidates[place].score)
+        return again if alone else (criterion.loss(best[place].score) + again) / 2
 
     return [best[place] for place in sorted(range(len(best)), key=mean)]
 
