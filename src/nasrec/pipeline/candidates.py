@@ -254,12 +254,11 @@ def with_best_recipe(
     for recipe in config.recipes:
         by = config.replaced(recipes=(recipe, *(r for r in config.recipes if r != recipe)))
         file = run.search / f"recipe-{recipe.name}.jsonl"
-        with (
-            tell.bar(f"Trying the recipe {recipe.name}", "networks") as progress,
-            Journal(file, header | _scoring(by)) as journal,
-        ):
-            all_scored(from_scratch(data.path, by, workers), journal, probes)
-            progress(len(journal.candidates), len(probes))
+        with Journal(file, header | _scoring(by)) as journal:
+            if len(journal.candidates) < len(probes):
+                with tell.bar(f"Trying the recipe {recipe.name}", "networks") as progress:
+                    all_scored(from_scratch(data.path, by, workers), journal, probes)
+                    progress(len(probes), len(probes))
             lowest[recipe.name] = min(criterion.loss(c.score) for c in journal.candidates), by
     losses = ", ".join(f"{name} {loss:.5f}" for name, (loss, _) in lowest.items())
     best = min(lowest, key=lambda name: lowest[name][0])
