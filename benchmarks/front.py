@@ -30,8 +30,9 @@ HIDDEN = {"wide": (400, 400), "narrow": (64, 64)}
 def search_front(data: Path, space: str, seed: int, out: Path) -> Any:
     """The search, finished."""
     import nasrec
-    from nasrec.config import RECIPES, SearchConfig
+    from nasrec.config import SearchConfig
     from nasrec.data import PreparedData
+    from nasrec.train.recipes import RECIPES
 
     rows = len(PreparedData.open(data).train)
     config = SearchConfig(

@@ -17,8 +17,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nasrec import NASRecClassifier
-from nasrec.config import RECIPES
 from nasrec.data import SyntheticLog
+from nasrec.train.recipes import RECIPES
 from tests.end_to_end.tiny import SPACE
 
 pd = pytest.importorskip("pandas")

@@ -27,6 +27,7 @@ from nasrec.space import NASREC_PLUS, SearchSpace, load_space
 from nasrec.train.config import Settings, SupernetConfig, TrainConfig
 from nasrec.train.criteria import CriterionName
 from nasrec.train.device import PATTERN
+from nasrec.train.recipes import FROM_SCRATCH, RECIPES, Recipe, in_passes
 from nasrec.train.relax import RelaxConfig
 
 
@@ -40,31 +41,10 @@ def _space(value: Any) -> Any:
 #: A search space among settings: a name, a file's path, its content, or a SearchSpace.
 Space = Annotated[SearchSpace, BeforeValidator(_space)]
 
-#: Training from scratch, in a search and on a leaderboard: passes until validation gets no better,
-#: then at a tenth of the rate, and an end after two evaluations in vain. How many passes a log
-#: needs nobody knows beforehand, and a cosine has to be told; a log of tens of millions of rows
-#: wants `epochs=1` and the cosine. Probabilities are calibrated on validation.
-FROM_SCRATCH = TrainConfig(
-    epochs=20, schedule="plateau", warmup_fraction=0.0, patience=2, calibrate=True
-)
-
-
 #: Most training rows of a log whose candidates are scored from scratch if nothing else is asked.
 #: On logs of 200,000 that was measured to be the better way (docs/studies.md); on much larger ones
 #: nobody has compared them, and the rows of a score are a smaller share.
 SCRATCH_ROWS = 250_000
-
-#: With fewer passes than these a rate that waits for validation never falls.
-FEWEST_PASSES = 4
-
-
-def in_passes(config: TrainConfig, epochs: int) -> TrainConfig:
-    """The training in at most so many passes: by a cosine over them if a plateau cannot be met."""
-    if config.schedule != "plateau" or epochs >= FEWEST_PASSES:
-        return config.model_copy(update={"epochs": epochs})
-    few = {"schedule": "cosine", "warmup_fraction": 0.1, "evaluations_per_epoch": 2}
-    return config.model_copy(update={"epochs": epochs, **few})
-
 
 #: How the networks of a search and of a leaderboard are made, but for what a recipe says of it.
 MODEL = ModelOptions(layer_norm=False, first_order=True, bends=True)
@@ -90,90 +70,6 @@ def evolution_for(evaluations: int) -> EvolutionSettings:
 #: The hand-made models that a search compares with if it is not told others: from the plainest to
 #: the one the paper starts from. Each further one costs as many trainings as the NASRecNet has.
 DEFAULT_BASELINES = ("logreg", "mlp", "dlrm")
-
-
-class Recipe(Settings):
-    """One way to train from scratch: what it changes of `SearchConfig.model` and `.retrain`.
-
-    Which of them is right depends on the log more than on the model: where every row is nearly
-    determined by its columns dropout only slows the learning down, and where ids are many and rows
-    few nothing helps as much. So each family of models tries all recipes, and validation chooses.
-
-    Attributes:
-        name: in the names of trainings.
-        layer_norm, batch_norm, embedding_std, embedding_dropout, dropout: fields of
-            `ModelOptions`; None leaves one as it is.
-        optimizer, learning_rate, embedding_rows, embedding_l2: fields of `TrainConfig`, likewise.
-        rate: factor on the learning rate.
-        most_table_weights: it is left out where the embedding tables have more weights; None is
-            never.
-    """
-
-    name: str = Field(min_length=1, pattern=r"^[a-z0-9-]+$")
-    layer_norm: bool | None = None
-    batch_norm: bool | None = None
-    embedding_std: float | None = Field(default=None, gt=0)
-    embedding_dropout: float | None = Field(default=None, ge=0, lt=1)
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    optimizer: Literal["adagrad", "adam"] | None = None
-    learning_rate: float | None = Field(default=None, gt=0)
-    embedding_rows: Literal["touched", "all"] | None = None
-    embedding_l2: float | None = Field(default=None, ge=0)
-    rate: float = Field(default=1.0, gt=0)
-    most_table_weights: int | None = Field(default=None, ge=0)
-
-    def suits(self, inputs: Inputs, options: ModelOptions) -> bool:
-        """Whether tables for these columns are small enough for it."""
-        weights = sum(inputs.vocabulary) * options.embedding_dim
-        return self.most_table_weights is None or weights <= self.most_table_weights
-
-    def model(self, options: ModelOptions) -> ModelOptions:
-        """How its networks are made."""
-        return dataclasses.replace(
-            options,
-            **self._given(
-                "layer_norm", "batch_norm", "embedding_std", "embedding_dropout", "dropout"
-            ),
-        )
-
-    def training(self, config: TrainConfig) -> TrainConfig:
-        """How they are trained."""
-        rate = (self.learning_rate or config.learning_rate) * self.rate
-        given = self._given("optimizer", "embedding_rows", "embedding_l2")
-        return config.model_copy(update={"learning_rate": rate, **given})
-
-    def _given(self, *names: str) -> dict[str, Any]:
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-
-#: The recipes that a search tries if it is not told others, most promising first. `small` is for
-#: networks with products: Xavier gives the rows of small tables long first embeddings, whose
-#: products are logits far from any click rate. `dropout` is for logs of many ids and few rows, and
-#: `adam`, with BatchNorm and a little L2, is near what BARS (Zhu et al., SIGIR 2022) has on Criteo
-#: and Avazu. `bars`, with much L2 on all rows of the embeddings, is what it has on Frappe; its
-#: steps go through whole tables, so it is for small ones.
-RECIPES = (
-    Recipe(name="plain"),
-    Recipe(name="small", embedding_std=0.01),
-    Recipe(name="dropout", embedding_std=0.01, embedding_dropout=0.3, dropout=0.3),
-    Recipe(
-        name="adam", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
-        embedding_std=1e-4, embedding_l2=1e-5,
-    ),
-    Recipe(
-        name="bars", optimizer="adam", learning_rate=1e-3, batch_norm=True, dropout=0.2,
-        embedding_std=1e-4, embedding_rows="all", embedding_l2=0.05,
-        most_table_weights=1_000_000,
-    ),
-)  # fmt: skip
-
-#: Tried in this order where a family's first network learns nothing by any recipe, until it does: a
-#: large network without LayerNorm diverges at a high rate, and a search, which may have had time
-#: for that recipe alone, shall not end without a model.
-STEADY = (
-    Recipe(name="steady", layer_norm=True, rate=0.5),
-    Recipe(name="steadier", layer_norm=True, rate=0.1),
-)
 
 
 #: Random networks on which the recipes are tried before candidates are trained each for itself.

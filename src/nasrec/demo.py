@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nasrec.config import Recipe, SearchConfig, evolution_for
+from nasrec.config import SearchConfig, evolution_for
 from nasrec.data import SyntheticLog
 from nasrec.nn import ModelOptions
 from nasrec.pipeline.leaderboard import BASE_RATE, text_table
@@ -20,6 +20,7 @@ from nasrec.pipeline.run import Run, search
 from nasrec.search import ScoreConfig
 from nasrec.space import NASREC_FULL
 from nasrec.train import SupernetConfig, TrainConfig, auc, log_loss_of_probabilities
+from nasrec.train.recipes import Recipe
 
 #: Rows of each part; independent draws from one truth.
 ROWS = {"train": 60_000, "valid": 8_000, "test": 16_000}

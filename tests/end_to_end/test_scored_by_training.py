@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import nasrec
-from nasrec.config import RECIPES, SearchConfig
+from nasrec.config import SearchConfig
 from nasrec.data import prepare
 from nasrec.errors import ConfigError
 from nasrec.nn import Inputs, SharedWeights
@@ -23,6 +23,7 @@ from nasrec.search.candidate import Candidate, Score
 from nasrec.search.journal import read_records
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA
+from nasrec.train.recipes import RECIPES
 from tests.end_to_end.tiny import LOG, SETTINGS
 
 QUIET = Reporter(quiet=True)

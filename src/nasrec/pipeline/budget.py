@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from nasrec.config import FEWEST_PASSES, SearchConfig, in_passes
+from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError
 from nasrec.nn import NASRecNet, SharedWeights, build_baseline
@@ -34,6 +34,7 @@ from nasrec.train import (
 from nasrec.train.device import device_of
 from nasrec.train.loop import steps_per_epoch
 from nasrec.train.metrics import EVALUATION_BATCH
+from nasrec.train.recipes import FEWEST_PASSES, in_passes
 
 SHARES = {"supernet": 0.35, "search": 0.2, "retrain": 0.45}
 """Parts of the budget. Retraining decides what is taken home, and the supernet whether the right

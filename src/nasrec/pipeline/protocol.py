@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nasrec.config import FROM_SCRATCH, MODEL, RECIPES, Recipe
+from nasrec.config import MODEL
 from nasrec.errors import ConfigError, nearest
 from nasrec.nn import ModelOptions
 from nasrec.train import TrainConfig
+from nasrec.train.recipes import FROM_SCRATCH, RECIPES, Recipe
 
 
 @dataclass(frozen=True)

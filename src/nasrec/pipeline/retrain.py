@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nasrec.config import STEADY, SearchConfig
+from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError
 from nasrec.nn import ModelOptions, build_baseline, count_dense_weights
@@ -32,6 +32,7 @@ from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.space.drawing import distinct
+from nasrec.train.recipes import STEADY
 
 NASREC = "nasrec"
 RANDOM = "random"

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nasrec.config import FROM_SCRATCH, in_passes
 from nasrec.data import PreparedData, prepare
 from nasrec.errors import ConfigError, RunError, SpaceError
 from nasrec.nn import build_baseline
@@ -19,6 +18,7 @@ from nasrec.pipeline.trials import Trial, run_trial
 from nasrec.serve import Calibration, Model, ModelSpec, load_model, report, save_model
 from nasrec.space import Architecture, load_architecture, load_space
 from nasrec.train import TrainConfig
+from nasrec.train.recipes import FROM_SCRATCH, in_passes
 
 
 def train(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from nasrec.config import Recipe
 from nasrec.data import PreparedData, Split
 from nasrec.errors import DivergenceError, RunError
 from nasrec.files import write_json, write_text, written_aside
@@ -27,6 +26,7 @@ from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.train import CRITERIA, Metrics, TrainConfig, fit, metrics_on, predict_logits
 from nasrec.train.platt import UNCHANGED, Platt
+from nasrec.train.recipes import Recipe
 
 TEST_LOGITS = "test-logits.npy"
 
