@@ -13,12 +13,9 @@ from rich.console import Console
 
 from nasrec.config import (
     SCRATCH_ROWS,
-    STEADY,
-    Recipe,
     SearchConfig,
     config_from_options,
     evolution_for,
-    in_passes,
     model_options,
 )
 from nasrec.data import SyntheticLog, prepare
@@ -50,6 +47,7 @@ from nasrec.serve import ModelSpec
 from nasrec.space import NASREC_SMALL
 from nasrec.train import Metrics, TrainConfig
 from nasrec.train.platt import UNCHANGED
+from nasrec.train.recipes import STEADY, Recipe, in_passes
 from tests.train.helpers import make_split
 
 # -- settings -----------------------------------------------------------------------------------
