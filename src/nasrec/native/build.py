@@ -21,7 +21,7 @@ FLAGS = (
     "-shared", "-fPIC",
 )  # fmt: skip
 """No -ffast-math: infinities and NaN must come through, and one order of sums gives one result."""
-SECONDS = 120  # a compiler that takes longer hangs
+SECONDS = 600  # a compiler that takes longer hangs; 15 are enough where it has a processor
 
 
 @cache
