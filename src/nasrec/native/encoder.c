@@ -41,7 +41,7 @@ INLINE struct tiles tiles_in(vec *room, long E, long blocks, long heads) {
 }
 
 /* Tile `in` to scaled q, k and v of R rows */
-INLINE void queries(const float *const *w, struct tiles t, long R, long E, struct sizes s) {
+static void queries(const float *const *w, struct tiles t, long R, long E, struct sizes s) {
     long blocks = R * s.each;
     linear(w[QKV_W], w[QKV_B], NULL, t.in, t.qkv, 3 * E, E, blocks);
     clear(t.qkv, R, 3 * E, s.N, blocks);
@@ -50,13 +50,13 @@ INLINE void queries(const float *const *w, struct tiles t, long R, long E, struc
 }
 
 /* From the heads on: residual and norms */
-INLINE void rest(const float *const *w, struct tiles t, vec *out, long E, long blocks) {
+static void rest(const float *const *w, struct tiles t, vec *out, long E, long blocks) {
     linear(w[MIX_W], w[MIX_B], t.in, t.o, t.n1, E, E, blocks);
-    norm(t.n1, w[N1_W], w[N1_B], t.h, t.scales, E, blocks);
+    tile_norm(t.n1, w[N1_W], w[N1_B], t.h, t.scales, E, blocks);
     linear(w[UP_W], w[UP_B], NULL, t.h, t.u, E, E, blocks);
     for (long i = 0; i < E * blocks; i++) t.u[i] = greater(t.u[i], all(0));
     linear(w[DOWN_W], w[DOWN_B], t.h, t.u, t.n2, E, E, blocks);
-    norm(t.n2, w[N2_W], w[N2_B], out, t.scales + blocks, E, blocks);
+    tile_norm(t.n2, w[N2_W], w[N2_B], out, t.scales + blocks, E, blocks);
 }
 
 /* All heads of row r of R: o and share from q, k and v */
@@ -109,9 +109,9 @@ WITH_WIDTH(1)
 WITH_WIDTH(2)
 WITH_WIDTH(4)
 
-INLINE void forward(struct sizes s, long E, const float *const *w, const float *x, float *y,
-                    float *mixed, float *shares, vec *room) {
-    long heads = E / s.d;
+static void forward(struct sizes s, const float *const *w, const float *x, float *y, float *mixed,
+                    float *shares, vec *room) {
+    long E = s.E, heads = E / s.d;
     for (long row = 0; row < s.B; row += s.rows) {
         long R = s.B - row < s.rows ? s.B - row : s.rows, blocks = R * s.each;
         struct tiles t = tiles_in(room, E, blocks, heads);
@@ -128,11 +128,12 @@ INLINE void forward(struct sizes s, long E, const float *const *w, const float *
     }
 }
 
-/* `wt` are the matrices of w, transposed; dw sums as `linear_weights` and `norm_backward` have them */
-INLINE void backward(struct sizes s, long E, const float *const *w, const float *const *wt,
+/* `wt` are the matrices of w, transposed; dw are sums, as `linear_weights` and `tile_norm_backward`
+   have them */
+static void backward(struct sizes s, const float *const *w, const float *const *wt,
                      const float *x, const float *mixed, const float *shares, const float *grad,
                      float *dx, vec *const *dw, vec *room) {
-    long heads = E / s.d, most = s.rows * s.each, lanes = (E + LANES - 1) / LANES * LANES;
+    long E = s.E, heads = E / s.d, most = s.rows * s.each, lanes = (E + LANES - 1) / LANES * LANES;
     vec *g = room, *du = g + E * most, *dqkv = du + E * most, *flat = dqkv + 3 * E * most;
     room = flat + lanes * most;
     for (long row = 0; row < s.B; row += s.rows) {
@@ -144,7 +145,7 @@ INLINE void backward(struct sizes s, long E, const float *const *w, const float 
         queries(w, t, R, E, s);
         rest(w, t, g, E, blocks);
         load(g, grad + row * E * s.N, R, E, s.N, blocks);
-        norm_backward(g, t.n2, t.scales + blocks, w[N2_W], dw[N2_W], dw[N2_B], E, blocks);
+        tile_norm_backward(g, t.n2, t.scales + blocks, w[N2_W], dw[N2_W], dw[N2_B], E, blocks);
         turn(t.u, flat, E, blocks);
         linear_weights(g, flat, dw[DOWN_W], dw[DOWN_B], E, E, blocks);
         linear(wt[DOWN_W], NULL, NULL, g, du, E, E, blocks);
@@ -152,7 +153,7 @@ INLINE void backward(struct sizes s, long E, const float *const *w, const float 
         turn(t.h, flat, E, blocks);
         linear_weights(du, flat, dw[UP_W], dw[UP_B], E, E, blocks);
         linear(wt[UP_W], NULL, g, du, g, E, E, blocks);
-        norm_backward(g, t.n1, t.scales, w[N1_W], dw[N1_W], dw[N1_B], E, blocks);
+        tile_norm_backward(g, t.n1, t.scales, w[N1_W], dw[N1_W], dw[N1_B], E, blocks);
         turn(t.o, flat, E, blocks);
         linear_weights(g, flat, dw[MIX_W], dw[MIX_B], E, E, blocks);
         linear(wt[MIX_W], NULL, NULL, g, du, E, E, blocks);
@@ -181,10 +182,7 @@ int encoder_forward(long B, long E, long N, long d, const float *const *w, const
     vec *room = vectors(room_of(s));
     if (!room) return 1;
     unsigned mode = fast_zeros();
-    if (E == 16) /* the usual width has its own copy */
-        forward(s, 16, w, x, y, mixed, shares, room);
-    else
-        forward(s, E, w, x, y, mixed, shares, room);
+    forward(s, w, x, y, mixed, shares, room);
     restore_zeros(mode);
     free(room);
     return 0;
@@ -217,10 +215,7 @@ int encoder_backward(long B, long E, long N, long d, const float *const *w, cons
                 for (long e = 0; e < E; e++) to[e * rows + r] = w[i][r * E + e];
             to += rows * E;
         }
-        if (E == 16)
-            backward(s, 16, w, wt, x, mixed, shares, grad, dx, dw, room);
-        else
-            backward(s, E, w, wt, x, mixed, shares, grad, dx, dw, room);
+        backward(s, w, wt, x, mixed, shares, grad, dx, dw, room);
         for (int i = 0; i < WEIGHTS; i++)
             for (long r = 0; r < SHAPES[i].rows * E; r++)
                 if (SHAPES[i].matrix) {

@@ -4,6 +4,10 @@
 #include "vectors.h"
 
 #define EPS 1e-5f
+/* These are called from many places, and one copy of each is enough; the usual width of a token,
+   known to the compiler, has a copy of its own. */
+#define ONCE static __attribute__((noinline, unused))
+#define USUAL 16
 
 /* Rows r to r + m and blocks b to b + n of `linear` */
 INLINE void linear_part(const float *W, const float *bias, const vec *base, const vec *x, vec *out,
@@ -21,10 +25,8 @@ INLINE void linear_part(const float *W, const float *bias, const vec *base, cons
         EACH for (int c = 0; c < n; c++) out[(r + i) * blocks + b + c] = y[i][c];
 }
 
-/* out = base + bias + W x, the first two if given: W (rows, E), x (E, blocks), out (rows, blocks);
-   base may be out */
-INLINE void linear(const float *W, const float *bias, const vec *base, const vec *x, vec *out,
-                   long rows, long E, long blocks) {
+INLINE void linear_of(const float *W, const float *bias, const vec *base, const vec *x, vec *out,
+                      long rows, long E, long blocks) {
     long b = 0;
 #define PARTS(n)                                                                                   \
     for (; b + n <= blocks; b += n) {                                                              \
@@ -38,8 +40,16 @@ INLINE void linear(const float *W, const float *bias, const vec *base, const vec
 #undef PARTS
 }
 
+/* out = base + bias + W x, the first two if given: W (rows, E), x (E, blocks), out (rows, blocks);
+   base may be out */
+ONCE void linear(const float *W, const float *bias, const vec *base, const vec *x, vec *out,
+                 long rows, long E, long blocks) {
+    if (E == USUAL) linear_of(W, bias, base, x, out, rows, USUAL, blocks);
+    else linear_of(W, bias, base, x, out, rows, E, blocks);
+}
+
 /* x (E, blocks) with features in the lanes: (places, ceil(E / LANES)) */
-INLINE void turn(const vec *x, vec *y, long E, long blocks) {
+ONCE void turn(const vec *x, vec *y, long E, long blocks) {
     long wide = (E + LANES - 1) / LANES;
     for (long f = 0; f < wide; f++)
         for (long b = 0; b < blocks; b++) {
@@ -64,8 +74,8 @@ INLINE void weights_part(const float *g, const vec *x, vec *dW, long r, long f, 
 
 /* Gradients of a linear from g (rows, blocks) and its input, turned: dW (rows, ceil(E / LANES)) with
    features in the lanes, db (rows) lane by lane; both are added to */
-INLINE void linear_weights(const vec *g, const vec *x, vec *dW, vec *db, long rows, long E,
-                           long blocks) {
+ONCE void linear_weights(const vec *g, const vec *x, vec *dW, vec *db, long rows, long E,
+                         long blocks) {
     long wide = (E + LANES - 1) / LANES, r = 0;
     for (long i = 0; i < rows; i++)
         for (long b = 0; b < blocks; b++) db[i] += g[i * blocks + b];
@@ -77,9 +87,8 @@ INLINE void linear_weights(const vec *g, const vec *x, vec *dW, vec *db, long ro
             weights_part((const float *)g, x, dW, r, f, wide, blocks * LANES, 1);
 }
 
-/* LayerNorm over features: x becomes normalised, y = x gain + bias, scale the reciprocal deviation */
-INLINE void norm(vec *x, const float *gain, const float *bias, vec *y, vec *scale, long E,
-                 long blocks) {
+INLINE void norm_of(vec *x, const float *gain, const float *bias, vec *y, vec *scale, long E,
+                    long blocks) {
     for (long b = 0; b < blocks; b++) {
         vec mean = {0}, var = {0};
         for (long e = 0; e < E; e++) mean += x[e * blocks + b];
@@ -98,9 +107,8 @@ INLINE void norm(vec *x, const float *gain, const float *bias, vec *y, vec *scal
     }
 }
 
-/* g becomes the gradient of what was normalised to x */
-INLINE void norm_backward(vec *g, const vec *x, const vec *scale, const float *gain, vec *dgain,
-                          vec *dbias, long E, long blocks) {
+INLINE void norm_backward_of(vec *g, const vec *x, const vec *scale, const float *gain, vec *dgain,
+                             vec *dbias, long E, long blocks) {
     for (long b = 0; b < blocks; b++) {
         vec mean = {0}, along = {0};
         for (long e = 0; e < E; e++) {
@@ -116,20 +124,41 @@ INLINE void norm_backward(vec *g, const vec *x, const vec *scale, const float *g
     }
 }
 
+/* LayerNorm over features: x becomes normalised, y = x gain + bias, scale the reciprocal deviation */
+ONCE void tile_norm(vec *x, const float *gain, const float *bias, vec *y, vec *scale, long E,
+                    long blocks) {
+    if (E == USUAL) norm_of(x, gain, bias, y, scale, USUAL, blocks);
+    else norm_of(x, gain, bias, y, scale, E, blocks);
+}
+
+/* g becomes the gradient of what was normalised to x */
+ONCE void tile_norm_backward(vec *g, const vec *x, const vec *scale, const float *gain, vec *dgain,
+                             vec *dbias, long E, long blocks) {
+    if (E == USUAL) norm_backward_of(g, x, scale, gain, dgain, dbias, USUAL, blocks);
+    else norm_backward_of(g, x, scale, gain, dgain, dbias, E, blocks);
+}
+
+/* Rows of N floats, `from_stride` and `to_stride` apart: a call of memcpy for each costs as much as
+   several vectors. */
+ONCE void copy(float *to, long to_stride, const float *from, long from_stride, long rows,
+               long N) {
+    for (; rows > 0; rows--, to += to_stride, from += from_stride) {
+        long n = 0;
+        for (; n + LANES <= N; n += LANES) set(get(from + n), to + n);
+        if (n < N) memcpy(to + n, from + n, (size_t)(N - n) * 4);
+    }
+}
+
 /* A tile from R rows of x (R, features, N), rows side by side, and back; what is beyond a row's N
    places becomes zero in the tile. */
 INLINE void load(vec *tile, const float *x, long R, long features, long N, long blocks) {
-    long each = blocks / R;
     if (N % LANES) memset(tile, 0, (size_t)(features * blocks) * sizeof(vec));
-    for (long r = 0; r < R; r++)
-        for (long e = 0; e < features; e++, x += N)
-            memcpy(tile + e * blocks + r * each, x, (size_t)N * 4);
+    for (long r = 0; r < R; r++, x += features * N)
+        copy((float *)(tile + r * (blocks / R)), blocks * LANES, x, N, features, N);
 }
 INLINE void store(const vec *tile, float *x, long R, long features, long N, long blocks) {
-    long each = blocks / R;
-    for (long r = 0; r < R; r++)
-        for (long e = 0; e < features; e++, x += N)
-            memcpy(x, tile + e * blocks + r * each, (size_t)N * 4);
+    for (long r = 0; r < R; r++, x += features * N)
+        copy(x, N, (const float *)(tile + r * (blocks / R)), blocks * LANES, features, N);
 }
 
 /* Zeros beyond the last places, so that nothing there is infinite or counts as a gradient */
