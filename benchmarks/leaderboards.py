@@ -21,24 +21,31 @@ CANDIDATES, MOST_MADDS, FEW_ROWS = 40, 100_000, 100_000
 
 
 def compare_log(
-    name: str, source: Path, out: Path, models: list[str] | None, seeds: int, **given: Any
+    name: str,
+    source: Path,
+    out: Path,
+    models: list[str] | None,
+    seeds: int,
+    members: int,
+    **given: Any,
 ) -> None:
     """One comparison; the split is that of seed 0."""
     import nasrec
     from nasrec.config import SearchConfig
     from nasrec.data import PreparedData
 
-    data = prepare_log(name, source, out, 0)
+    data, told = prepare_log(name, source, out, 0), f", {members} members each" * (members > 1)
     rows = len(PreparedData.open(data).train)
     config = SearchConfig(
         space="plus",
+        model={"members": members},
         score_by="training",
         search_rows=SEARCHED_ROWS if rows > FEW_ROWS else None,
-        max_madds=MOST_MADDS,
+        max_madds=members * MOST_MADDS,
     ).with_evaluations(CANDIDATES)
     nasrec.compare(
-        data, out=out / f"{name}-{given['protocol']}", models=models, seeds=seeds, config=config,
-        **given,
+        data, out=out / f"{name}{told}-{given['protocol']}", models=models, seeds=seeds,
+        config=config, **given,
     )  # fmt: skip
 
 
@@ -50,12 +57,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--protocol", default="leaderboard")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int)
+    parser.add_argument("--members", type=int, default=1, help="networks of every model")
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
     options = parser.parse_args(arguments)
     models = options.models.split(",") if options.models else None
     for name in options.logs.split(",") if options.logs != "none" else ():
         compare_log(
-            name, options.data, options.out, models, options.seeds,
+            name, options.data, options.out, models, options.seeds, options.members,
             protocol=options.protocol, trials=options.trials, jobs=options.jobs,
         )  # fmt: skip
     tell(page(options.out), options.page)

@@ -350,6 +350,10 @@ def config_from_options(
             model = changes.get("model", config.model)
             heads = model_options(value).heads
             changes["model"] = dataclasses.replace(model, embedding_dim=value, heads=heads)
+        elif name == "members":
+            changes["model"] = dataclasses.replace(
+                changes.get("model", config.model), members=value
+            )
         elif name == "layer_norm":
             changes["recipes"] = tuple(
                 recipe.model_copy(update={"layer_norm": value}) for recipe in config.recipes

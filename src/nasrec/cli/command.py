@@ -41,6 +41,10 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads to compute with; all cores if left out.")
 ]
 Device = Annotated[str | None, typer.Option(help="Where to train: cpu, cuda, or cuda:1 (cpu).")]
+Members = Annotated[
+    int | None,
+    typer.Option(min=1, help="Networks of one make whose mean logit is the model's (1)."),
+]
 EmbeddingDim = Annotated[
     int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
 ]

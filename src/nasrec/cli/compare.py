@@ -15,6 +15,7 @@ from nasrec.cli.command import (
     Ignore,
     Json,
     Label,
+    Members,
     SchemaFile,
     Seed,
     Test,
@@ -52,6 +53,7 @@ def compare(
     ] = None,
     seed: Seed = 0,
     embedding_dim: EmbeddingDim = None,
+    members: Members = None,
     space: Annotated[
         str | None, typer.Option(help="Of the search: full, small, plus, or a YAML file.")
     ] = None,
@@ -111,6 +113,7 @@ def compare(
             search_rows=search_rows,
             evaluations=evaluations,
             max_madds=max_madds,
+            members=members,
             device=device,
         ),
     )

@@ -16,6 +16,7 @@ from nasrec.cli.command import (
     Json,
     Label,
     LayerNorm,
+    Members,
     Mlflow,
     SchemaFile,
     Seed,
@@ -61,6 +62,7 @@ def train(
         typer.Option(help="What early stopping goes by: logloss, auc, grouped-auc (logloss)."),
     ] = None,
     embedding_dim: EmbeddingDim = None,
+    members: Members = None,
     layer_norm: LayerNorm = None,
     first_order: Annotated[
         bool, typer.Option(help="A linear part beside the blocks of --arch, as in a search.")
@@ -115,6 +117,7 @@ def train(
                 bends=first_order,
                 dropout=dropout,
                 embedding_dropout=embedding_dropout,
+                members=members or 1,
             ),
             training=training,
             seed=seed,

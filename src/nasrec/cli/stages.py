@@ -16,6 +16,7 @@ from nasrec.cli.command import (
     Json,
     Label,
     LayerNorm,
+    Members,
     Mlflow,
     SchemaFile,
     Seed,
@@ -140,6 +141,7 @@ def search(
         int | None, typer.Option(help="Of the trainings from scratch (512).")
     ] = None,
     embedding_dim: EmbeddingDim = None,
+    members: Members = None,
     baselines: Annotated[
         str | None,
         typer.Option(
@@ -198,6 +200,7 @@ def search(
         batch_size=batch_size,
         retrain_batch_size=retrain_batch_size,
         embedding_dim=embedding_dim,
+        members=members,
         baselines=names,
         from_scratch_random=from_scratch_random,
         layer_norm=layer_norm,

@@ -10,6 +10,7 @@ from nasrec.nn.cost import (
     standalone_costs,
 )
 from nasrec.nn.inputs import Inputs, ModelOptions
+from nasrec.nn.members import Members
 from nasrec.nn.network import NASRecNet
 from nasrec.nn.operators import Operator, register
 from nasrec.nn.shared import SharedWeights
@@ -19,6 +20,7 @@ __all__ = [
     "BASELINES",
     "Cost",
     "Inputs",
+    "Members",
     "ModelOptions",
     "NASRecNet",
     "Operator",

@@ -68,13 +68,14 @@ def standalone_costs(
 ) -> dict[str, float]:
     """What an architecture costs when it stands alone: `madds` a row, `weights`, `bytes`.
 
-    The live parts only, as `cost` counts them, at half its effort.
+    The live parts only, as `cost` counts them, at half its effort; of all `options.members`.
     """
     network = NASRecNet(architecture, inputs, options, source=shapes_only)
+    members = 1 if options is None else options.members
     return {
-        "madds": network.madds,
-        "weights": count_dense_weights(network),
-        "bytes": BYTES_PER_WEIGHT * count_weights(network),
+        "madds": members * network.madds,
+        "weights": members * count_dense_weights(network),
+        "bytes": members * BYTES_PER_WEIGHT * count_weights(network),
     }
 
 

@@ -49,10 +49,11 @@ class Inputs:
 
 #: Options that are 1 or more.
 COUNTS = (
-    "embedding_dim", "heads", "merger_tokens", "cross_layers", "attention_layers", "attention_heads"
+    "embedding_dim", "heads", "merger_tokens", "cross_layers", "attention_layers",
+    "attention_heads", "members",
 )  # fmt: skip
-#: Options that are sizes of hand-made models only.
-SIZES = ("hidden", "cross_layers", "cin", "attention_layers", "attention_heads")
+#: Options of size that a comparison may be given: of hand-made models, and `members` of all.
+SIZES = ("hidden", "cross_layers", "cin", "attention_layers", "attention_heads", "members")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class ModelOptions:
             for it. 0 in the paper. It keeps a network from learning rare ids by heart.
         dropout: the same for what each branch of a NASRecNet's blocks gives, and for every hidden
             layer of the hand-made models.
+        members: a model is so many networks from different first weights, and its logit the mean of
+            theirs (`nasrec.nn.Members`). Whoever builds one network alone leaves it aside: a search
+            scores candidates by one.
     """
 
     embedding_dim: int = 16
@@ -107,6 +111,7 @@ class ModelOptions:
     bends: bool = False
     embedding_dropout: float = 0.0
     dropout: float = 0.0
+    members: int = 1
 
     def __post_init__(self) -> None:
         for name in ("hidden", "cin"):

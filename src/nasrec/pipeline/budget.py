@@ -282,7 +282,7 @@ def _families(config: SearchConfig) -> int:
 def _passes_seconds(config: SearchConfig, measured: Measured, madds: float) -> float:
     """A pass of every family of the leaderboard."""
     own = _families(config) * measured.pass_seconds(madds)
-    return own + len(config.baselines) * measured.baseline_seconds
+    return config.model.members * (own + len(config.baselines) * measured.baseline_seconds)
 
 
 def _retrain(config: SearchConfig, measured: Measured, seconds: float) -> tuple[TrainConfig, int]:
@@ -319,8 +319,9 @@ def sized(
     m, for_retraining = measured, SHARES["retrain"] * seconds
     retrain, passes = _retrain(config, m, seconds)
     # No network that could not be trained once within its part of the budget.
-    share = jobs * for_retraining / passes - len(config.baselines) * m.baseline_seconds
-    alone = for_retraining / passes / min(jobs, 2)  # after it come those that wait for its result
+    a_member = for_retraining / passes / config.model.members
+    share = jobs * a_member - len(config.baselines) * m.baseline_seconds
+    alone = a_member / min(jobs, 2)  # after it come those that wait for its result
     most = m.madds_in(min(share / _families(config), alone))
 
     score_by = affordable_scores(config, m, seconds, jobs)
@@ -331,9 +332,10 @@ def sized(
         evaluations = max(FEWEST_EVALUATIONS, min(MOST["trained"], evaluations))
         scored = evaluations + others
         most = min(most, m.madds_in(m.narrowest.seconds * affordable / scored))
-    max_madds = config.max_madds or most
-
-    a_training = passes * _passes_seconds(config, m, min(max_madds, m.sampled.madds)) / jobs
+    members = config.model.members
+    max_madds = config.max_madds or members * most
+    usual = min(max_madds / members, m.sampled.madds)
+    a_training = passes * _passes_seconds(config, m, usual) / jobs
     # Recipes go before ranks: they change more. Without time for one more there is no second.
     trainings = max(1, int(for_retraining / a_training))
     recipes = config.recipes[:trainings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -270,7 +270,8 @@ def _scoring(config: SearchConfig) -> dict[str, Any]:
     """What scores depend on beside data, seed and space, for the journal's header."""
     if config.scored_by != "training":
         return {"scoring": config.score_recipe.model_dump()}
-    parts: dict[str, Any] = {"model": asdict(config.model), "rows": config.search_rows}
+    one = replace(config.model, members=1)  # a candidate is one network, whatever comes of it
+    parts: dict[str, Any] = {"model": asdict(one), "rows": config.search_rows}
     parts["retrain"] = config.training.model_dump()
     return {"scoring": parts | {"recipe": config.recipes[0].model_dump()}}
 

@@ -248,7 +248,7 @@ def _tell_time(
                 rows = config.search_rows or len(data.train) * config.supernet.epochs
                 seconds += rows / speed.rows
                 seconds += config.planned_evaluations * speed.candidate_seconds
-            passes = [one] * len(config.recipes)
+            passes = [config.model.members * one] * len(config.recipes)
         else:
             spec = spec_of(name, config, inputs)
             passes = [

@@ -19,7 +19,7 @@ from nasrec.config import SearchConfig
 from nasrec.data import Batch, Split
 from nasrec.errors import ConfigError
 from nasrec.files import write_json
-from nasrec.nn import Inputs, NASRecNet, standalone_costs
+from nasrec.nn import Inputs, Members, NASRecNet, standalone_costs
 from nasrec.nn.inputs import ModelOptions
 from nasrec.nn.parameters import Axis, Init, fresh
 from nasrec.pipeline.folder import read_json
@@ -167,7 +167,8 @@ class Costs:
                 made[name] = initialised(name, axes, init)
             return made[name]
 
-        network = NASRecNet(architecture, self.inputs, self.options, source=source).eval()
+        one = NASRecNet(architecture, self.inputs, self.options, source=source)
+        network = Members([one] * self.options.members).eval()  # what others cost, it costs again
         dense, sparse = self._batch.dense, self._batch.sparse
 
         def call() -> Tensor:

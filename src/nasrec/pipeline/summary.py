@@ -27,6 +27,8 @@ def summary_text(
     winner = next(row for row in rows if row["family"] == NASREC)
     others = [row for row in rows if row["family"] not in (NASREC, BASE_RATE, "random")]
     live = ", ".join(map(str, architecture.live_blocks))
+    members = config.model.members
+    has = "it has" if members == 1 else f"its {members} members have together"
     chosen = f"the {config.top_k} best"
     if config.costs:
         chosen = f"{config.top_k} points spread over the front"
@@ -37,9 +39,9 @@ def summary_text(
         f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
         f"scratch of {chosen} of {config.planned_evaluations} architectures that were scored, of "
         f"space {config.space.name!r}. "
-        f"Blocks {live} of {len(architecture.blocks)} reach its logit; it has "
-        f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings and "
-        f"needs {winner['madds']:,} multiply-adds a row.",
+        f"Blocks {live} of {len(architecture.blocks)} reach its logit; {has} "
+        f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings; a "
+        f"row takes {winner['madds']:,} multiply-adds.",
         table([dict(row) for row in rows]),
         "Each model was chosen among its trainings on validation; the test rows were read once, "
         "at the end.\n"

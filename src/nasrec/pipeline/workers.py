@@ -36,7 +36,7 @@ def jobs_for(config: SearchConfig, inputs: Inputs) -> int:
     if config.device != "cpu":
         return 1
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    tables = 4 * sum(inputs.vocabulary) * config.model.embedding_dim
+    tables = 4 * sum(inputs.vocabulary) * config.model.embedding_dim * config.model.members
     return max(1, min(torch.get_num_threads(), memory // 2 // max(1, 4 * tables)))
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from nasrec.errors import RunError
-from nasrec.nn import Inputs, ModelOptions, NASRecNet, build_baseline
+from nasrec.nn import Inputs, Members, ModelOptions, NASRecNet, build_baseline
 from nasrec.nn.parameters import shapes_only
 from nasrec.space import Architecture
+from nasrec.train.loop import derive_seed
 
 NASREC = "nasrec"
+#: Of random numbers, beside those of `nasrec.train.loop`: first weights of further members.
+MEMBER_STREAM = 11
 AGAIN = "copy the folder again from where it was trained, or train the model again"
 
 
@@ -35,10 +39,21 @@ class ModelSpec:
     architecture: Architecture | None = None
 
     def build(self, seed: int = 0) -> nn.Module:
-        """The network, newly initialised."""
+        """The network, newly initialised; with several members each from another seed."""
+        seeds = [seed, *(derive_seed(seed, MEMBER_STREAM, i) for i in range(1, self._members))]
+        return self._joined([self._one(seed=of_one) for of_one in seeds])
+
+    @property
+    def _members(self) -> int:
+        return self.options.members
+
+    def _joined(self, networks: list[nn.Module]) -> nn.Module:
+        return networks[0] if len(networks) == 1 else Members(networks)
+
+    def _one(self, **how: Any) -> nn.Module:
         if self.architecture is not None:
-            return NASRecNet(self.architecture, self.inputs, self.options, seed=seed)
-        return build_baseline(self.model, self.inputs, self.options, seed=seed)
+            return NASRecNet(self.architecture, self.inputs, self.options, **how)
+        return build_baseline(self.model, self.inputs, self.options, **how)
 
     def load(self, weights: Path) -> nn.Module:
         """The network with the weights of a safetensors file.
@@ -47,9 +62,7 @@ class ModelSpec:
             RunError: the file is damaged, or holds other tensors than the network has.
         """
         if self.architecture is not None:  # large tables need not be initialised to be replaced
-            network: nn.Module = NASRecNet(
-                self.architecture, self.inputs, self.options, source=shapes_only
-            )
+            network = self._joined([self._one(source=shapes_only) for _ in range(self._members)])
         else:
             network = self.build()
         try:

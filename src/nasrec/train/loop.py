@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.errors import DataError, DivergenceError
+from nasrec.nn import Members
 from nasrec.train.config import LoopConfig
 from nasrec.train.metrics import to_device
 from nasrec.train.optim import Optimizer, clip_grad_norm, learning_rate
@@ -45,10 +46,11 @@ class Step:
         done: number of steps done, this one included.
         total: number of steps of the whole training.
         epoch: its epoch, from 0.
-        loss: mean log loss of its rows before the update.
+        loss: mean log loss of its rows before the update; of several members the mean of theirs.
         rows: rows of its batch.
         lr: its learning rate.
-        grad_norm: global gradient norm before clipping; NaN where nothing is clipped.
+        grad_norm: global gradient norm before clipping, of several members the largest; NaN where
+            nothing is clipped.
     """
 
     done: int
@@ -88,8 +90,16 @@ def weighted_loss(logits: Tensor, batch: Batch, targets: Tensor | None = None) -
     return (losses * batch.weights).sum() / batch.weights.sum()
 
 
+def members_of(network: nn.Module) -> list[nn.Module]:
+    """The networks that learn for themselves: its members, or it alone."""
+    return list(network.members) if isinstance(network, Members) else [network]
+
+
 def label_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """What a step minimises if nothing else is asked for."""
+    """What a step minimises if nothing else is asked for: the sum over members, if it has some."""
+    if isinstance(network, Members):
+        logits = network.each(batch.dense, batch.sparse)
+        return torch.stack([weighted_loss(of_one, batch) for of_one in logits]).sum()
     return weighted_loss(network(batch.dense, batch.sparse), batch)
 
 
@@ -161,10 +171,11 @@ def _steps(
             batch = to_device(batch, named[0][1].device)
             loss = loss_of(network, batch)
             loss.backward()  # type: ignore[no-untyped-call]
-            norm = math.nan
-            if config.clip_norm is not None:
-                norm = clip_grad_norm((p for _, p in named), config.clip_norm)
-            value = loss.item()
+            norm, parts = math.nan, members_of(network)
+            if config.clip_norm is not None:  # each for itself, so that none feels the others
+                norms = [clip_grad_norm(part.parameters(), config.clip_norm) for part in parts]
+                norm = float(np.max(norms))  # NaN if any is
+            value = loss.item() / len(parts)
             if (
                 not math.isfinite(value)
                 or math.isinf(norm)
