@@ -127,7 +127,7 @@ def verdict(rows: list[dict[str, Any]]) -> list[str]:
     """Where NASRecNet stands: first by more than chance, among the first, or behind by more."""
     models = [row for row in rows if row.get("difference") or row is rows[0]]
     place = next((i for i, row in enumerate(models) if row["family"] == "nasrec"), None)
-    if place is None:
+    if place is None or len(models) == 1:
         return []
     if place:
         low = models[place]["difference"]["low"]
