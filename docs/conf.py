@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"nasrec\.data\.(batches|encode|formats|split|synthetic)\..*"),
     (
         "py:.*",
-        r"nasrec\.(nn\.(embedding|operators|parameters)|serve\.(calibration|model|spec))\..*",
+        r"nasrec\.(nn\.(embedding|operators|parameters)|serve\.(calibration|drift|model|spec))\..*",
     ),
     ("py:.*", r"nasrec\.space\.architecture\.(Block|LiveBlock)|nasrec\.train\.config\.Settings"),
     ("py:.*", r"nasrec\..*\.(_\w+|Annotated)"),  # the validators of settings
