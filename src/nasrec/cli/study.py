@@ -46,8 +46,9 @@ ValidRows = Annotated[int | None, typer.Option(help="Rows that a score is measur
 Score = Annotated[
     str,
     typer.Option(
-        help="Ways to score beside the paper's, by commas: whole (the default of a search), "
-        "scratch (without a supernet), calibrated, calm, norms, all:200x128 (steps of rows)."
+        help="Ways to score beside the paper's, by commas: scratch (without a supernet: a "
+        "search's up to 250,000 rows), whole (a search's beyond), calibrated, calm, norms, "
+        "all:200x128 (steps of rows)."
     ),
 ]
 Variants = Annotated[

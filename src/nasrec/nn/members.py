@@ -13,8 +13,7 @@ class Members(nn.Module):
     """A deep ensemble (Lakshminarayanan et al., NeurIPS 2017): its logit is the mean of theirs.
 
     Each member learns for itself, as it would alone, from the same batches. What one network takes
-    from the chance of its first weights and of its dropout, others do not; where the rows decide
-    little, as on a log that a network can learn by heart, that is a good part of its log loss.
+    from the chance of its first weights and of its dropout, others do not.
 
     Args:
         networks: at least one; they share nothing.

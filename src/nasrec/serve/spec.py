@@ -40,15 +40,9 @@ class ModelSpec:
 
     def build(self, seed: int = 0) -> nn.Module:
         """The network, newly initialised; with several members each from another seed."""
-        seeds = [seed, *(derive_seed(seed, MEMBER_STREAM, i) for i in range(1, self._members))]
-        return self._joined([self._one(seed=of_one) for of_one in seeds])
-
-    @property
-    def _members(self) -> int:
-        return self.options.members
-
-    def _joined(self, networks: list[nn.Module]) -> nn.Module:
-        return networks[0] if len(networks) == 1 else Members(networks)
+        further = range(1, self.options.members)
+        seeds = [seed, *(derive_seed(seed, MEMBER_STREAM, i) for i in further)]
+        return _joined([self._one(seed=of_one) for of_one in seeds])
 
     def _one(self, **how: Any) -> nn.Module:
         if self.architecture is not None:
@@ -62,7 +56,8 @@ class ModelSpec:
             RunError: the file is damaged, or holds other tensors than the network has.
         """
         if self.architecture is not None:  # large tables need not be initialised to be replaced
-            network = self._joined([self._one(source=shapes_only) for _ in range(self._members)])
+            networks = [self._one(source=shapes_only) for _ in range(self.options.members)]
+            network = _joined(networks)
         else:
             network = self.build()
         try:
@@ -94,3 +89,7 @@ class ModelSpec:
                 )
         network.load_state_dict(tensors, assign=True)
         return network.eval()
+
+
+def _joined(networks: list[nn.Module]) -> nn.Module:
+    return networks[0] if len(networks) == 1 else Members(networks)
