@@ -301,7 +301,7 @@ def ranking_of(
     """
     goals = config.goals
     seen = Goals(goals.criterion, goals.costs or ("madds",))
-    ranked = goals.top(found, len(found))
+    ranked = goals.distinct(found)
     points = [seen.of(candidate) for candidate in ranked]
     front = set(fronts(points)[0])
     chosen = [ranked[i] for i in spread(points, config.top_k)] if goals.costs else best

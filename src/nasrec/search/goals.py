@@ -48,12 +48,25 @@ class Goals:
         """Best first by the criterion; ties by digest, so that the order is not the search's."""
         return sorted(candidates, key=lambda c: (self.of(c)[0], c.digest))
 
-    def top(self, candidates: Iterable[Candidate], k: int) -> list[Candidate]:
-        """The k best by the criterion that are distinct by digest, best first."""
+    def distinct(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """Those that are distinct by digest, best first by the criterion."""
         best: dict[str, Candidate] = {}
         for candidate in self.ranked(candidates):
             best.setdefault(candidate.digest, candidate)
-        return list(best.values())[:k]
+        return list(best.values())
+
+    def top(self, candidates: Iterable[Candidate], k: int) -> list[Candidate]:
+        """The k best that are distinct by digest, and by score before others come in again.
+
+        Candidates of exactly the same log loss and AUC are one network in two spellings: under
+        LayerNorm a single number, for one, is a constant, whatever feeds it.
+        """
+        own, again, seen = [], [], set()
+        for candidate in self.distinct(candidates):
+            score = candidate.score.logloss, candidate.score.auc
+            (again if score in seen else own).append(candidate)
+            seen.add(score)
+        return [*own, *again][:k]
 
 
 def parse_objectives(text: str) -> tuple[str | None, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import read_json
 from nasrec.pipeline.progress import Reporter
 from nasrec.pipeline.trials import Trial
-from nasrec.search import METHODS, Journal, Score, Scorer, SearchMethod, search
+from nasrec.search import METHODS, Goals, Journal, Score, Scorer, SearchMethod, search
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.study.config import StudyConfig
@@ -71,7 +71,7 @@ def best_found(
                 evaluations=evaluations,
                 on_progress=lambda c, planned: progress(c.index + 1, planned or c.index + 1),
             )
-        write_json(file, {"best": [c.architecture.to_dict() for c in found[:KEPT]]})
+        write_json(file, {"best": [c.architecture.to_dict() for c in Goals().top(found, KEPT)]})
     return [Architecture.from_dict(one) for one in read_json(file)["best"]]
 
 
