@@ -35,8 +35,13 @@ def _files(tmp_path, monkeypatch):
     nasrec.train(data, "logreg", "model", reporter=Reporter(quiet=True))
 
 
+SEARCHES = ("search", "NASRecClassifier")
+
+
 @pytest.mark.usefixtures("_files")
-@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SEARCHES)) for n in OBJECTS]
+)
 def test_the_example_runs(name, capsys):
     found = doctest.DocTestParser().get_doctest(
         inspect.getdoc(OBJECTS[name]) or "", {"nasrec": nasrec}, name, None, None
