@@ -47,7 +47,7 @@ def test_equal_speeds_and_more_time_never_make_a_search_smaller():
         size = (rows, now.planned_evaluations, now.top_k)
         assert before is None or all(a >= b for a, b in zip(size, before, strict=True))
         before = size
-    assert before == (800_000, 2048, 15)
+    assert before == (800_000, 2048, 12)
 
 
 @pytest.mark.parametrize("score_by", ["supernet", "training"])

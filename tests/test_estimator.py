@@ -30,6 +30,7 @@ CONFIG = {
     "supernet": {"epochs": 1, "batch_size": 32},
     "retrain": {"epochs": 12, "batch_size": 16, "evaluations_per_epoch": 1},
     "top_k": 1,
+    "rates": 1,
     "recipes": [RECIPES[0].model_dump()],
 }
 LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
@@ -122,7 +123,11 @@ def test_it_outlives_pickling_and_its_files(tmp_path):
 def test_budgets_and_callbacks():
     heard = []
     config = CONFIG | {"recipes": [recipe.model_dump() for recipe in RECIPES]}
-    tiny(config=config, evaluations=3, callbacks=[lambda stage, record: heard.append((stage, record))]).fit(X, Y)
+    tiny(
+        config=config,
+        evaluations=3,
+        callbacks=[lambda stage, record: heard.append((stage, record))],
+    ).fit(X, Y)
     assert [stage for stage, _ in heard].count("search") == 3
     trainings = {f"nasrec-1-{recipe.name}" for recipe in RECIPES}
     stages = {"supernet", "search"} | trainings

@@ -172,9 +172,10 @@ def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
         Recipe(name="off", layer_norm=False, dropout=0.5, rate=2.0, embedding_l2=1e-4),
     )
     three = [NASREC_SMALL.sample(np.random.default_rng(i)) for i in range(3)]
-    for family, variants in (
-        ("nasrec", nasrec_variants(inputs, options, config, three)),
-        ("mlp", rate_variants(ModelSpec("mlp", inputs, options), config, 3)),
+    for family, variants, factors in (
+        ("nasrec", nasrec_variants(inputs, options, config, three), [1, 2, 2, 2]),
+        ("nasrec", nasrec_variants(inputs, options, config, three[:2], rates=2), [1, 2, 1, 2]),
+        ("mlp", rate_variants(ModelSpec("mlp", inputs, options), config, 3), [1, 2, 1, 4]),
     ):
         trained = []
 
@@ -194,8 +195,24 @@ def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
         assert losses == sorted(losses)
         assert results[0].trial is trained[-1]
         rates = [t.config.learning_rate / config.learning_rate for t in trained]
-        assert rates == [1, 2, 2, 2] if family == "nasrec" else [1, 2, 1, 4]
-    assert SearchConfig(top_k=3, recipes=recipes).trainings == 4
+        assert rates == factors
+    assert SearchConfig(top_k=3, rates=2, recipes=recipes).trainings == 5
+
+
+def test_trainings_are_recipes_then_rates_and_architectures_in_turn():
+    found = [SearchConfig().with_trainings(count) for count in (1, 3, 5, 6, 7, 8)]
+    assert [config.trainings for config in found] == [1, 3, 5, 6, 7, 8]
+    assert [len(config.recipes) for config in found] == [1, 3, 5, 5, 5, 5]
+    assert [(config.rates, config.top_k) for config in found[2:]] == [
+        (1, 1),
+        (2, 1),
+        (2, 2),
+        (3, 2),
+    ]
+    many = SearchConfig().with_trainings(20)
+    assert (many.trainings, many.rates) == (20, 5)
+    few = SearchConfig(top_k=1).with_evaluations(2).with_trainings(11)
+    assert (few.trainings, few.top_k, few.rates) == (11, 2, 6)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def evolution_for(evaluations: int) -> EvolutionSettings:
 DEFAULT_BASELINES = ("logreg", "mlp", "dlrm")
 
 
+#: Learning rates of one network: from a quarter of its recipe's to four times that.
+MOST_RATES = 5
 #: Random networks on which the recipes are tried before candidates are trained each for itself.
 PROBES = 2
 
@@ -127,10 +129,12 @@ class SearchConfig(Settings):
         latency_batch: rows of a batch when latency is measured.
         top_k: so many of the best are trained from scratch (paper: 15); with costs, points spread
             over the front.
+        rates: learning rates that the very best is trained at: what its recipe has, half, twice, a
+            quarter ... of that.
         retrain: training from scratch, the same for all models.
-        recipes: ways to train that each family of models tries, its best architecture first; the
-            others of the top k are trained by the recipe that was best then. Every hand-made model
-            has as many trainings: after the recipes, other learning rates.
+        recipes: ways to train that each family of models tries, its best architecture first; other
+            rates, and the others of the top k, are tried with the recipe that was best then. Every
+            hand-made model has as many trainings: after the recipes, other learning rates.
         baseline_trials: trainings of each hand-made model, where it shall have more (or fewer) than
             the NASRecNet; None is as many.
         baselines: the hand-made models to compare with, by name (`nasrec models` lists all).
@@ -164,7 +168,8 @@ class SearchConfig(Settings):
     max_bytes: int | None = Field(default=None, ge=1)
     max_p99_ms: float | None = Field(default=None, gt=0)
     latency_batch: int = Field(default=1, ge=1)
-    top_k: int = Field(default=5, ge=1)
+    top_k: int = Field(default=4, ge=1)
+    rates: int = Field(default=2, ge=1)
     retrain: TrainConfig = FROM_SCRATCH
     recipes: tuple[Recipe, ...] = Field(default=RECIPES, min_length=1)
     baseline_trials: int | None = Field(default=None, ge=1)
@@ -279,7 +284,7 @@ class SearchConfig(Settings):
     @property
     def trainings(self) -> int:
         """Trainings from scratch of each family of models."""
-        return self.top_k + len(self.recipes) - 1
+        return self.top_k + len(self.recipes) + self.rates - 2
 
     @property
     def probings(self) -> int:
@@ -306,6 +311,16 @@ class SearchConfig(Settings):
                 mend="raise most_table_weights of a recipe, or min_count in the schema",
             )
         return self.replaced(recipes=recipes)
+
+    def with_trainings(self, count: int) -> SearchConfig:
+        """The same search with so many trainings of each family: recipes go first, as they change
+        most; then come rates, up to `MOST_RATES`, in turn with other architectures, as far as there
+        are candidates."""
+        recipes = self.recipes[:count]
+        further = count - len(recipes)
+        others = max(further // 2, further - MOST_RATES + 1)
+        top_k = min(1 + others, self.planned_evaluations)
+        return self.replaced(recipes=recipes, rates=further + 2 - top_k, top_k=top_k)
 
     def with_evaluations(self, evaluations: int) -> SearchConfig:
         """The same search with another number of candidates, its evolution scaled to it."""

@@ -47,7 +47,7 @@ CONFIG = SearchConfig(
     scoring=ScoreConfig(finetune_steps=50, finetune_batch=128, valid_rows=4000),
     evaluations=100,
     evolution=evolution_for(100),
-    top_k=3,
+    top_k=2,
     recipes=(Recipe(name="plain"),),
     retrain=TrainConfig(epochs=6, batch_size=256, learning_rate=0.24, calibrate=True),
     baselines=("mlp", "logreg"),

@@ -204,7 +204,7 @@ class NASRecClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 sizes = {"batch_size": batch, "epochs": max(1, epochs)}
                 changes[part] = getattr(config, part).model_copy(update=sizes)
         if "top_k" not in said and self.budget is None:
-            changes["top_k"] = 3
+            changes["top_k"] = 2
         wanted = self.evaluations
         if wanted is None and self.budget is None and not {"evaluations", "evolution"} & said:
             wanted = 50

@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "evolution": {"population": 4, "tournament": 2, "children": 2, "generations": 2},
     "retrain": {"batch_size": 128, "epochs": 1, "evaluations_per_epoch": 2},
     "top_k": 2,
+    "rates": 1,
     "recipes": [{"name": "plain"}, {"name": "dropout", "dropout": 0.3}],
 }
 

@@ -127,7 +127,7 @@ def search(
         int | None, typer.Option(help="Rows of a batch where latency is measured (1).")
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="Best candidates to train from scratch (5; paper: 15).")
+        int | None, typer.Option(help="Best candidates to train from scratch (4; paper: 15).")
     ] = None,
     retrain_epochs: Annotated[
         int | None, typer.Option(help="Passes of a training from scratch, at most (20).")

@@ -39,7 +39,7 @@ from nasrec.train.recipes import FEWEST_PASSES, in_passes
 SHARES = {"supernet": 0.35, "search": 0.2, "retrain": 0.45}
 """Parts of the budget. Retraining decides what is taken home, and the supernet whether the right
 architectures get there; scoring is cheap. Without a supernet its part is for scoring."""
-MOST = {"supernet_epochs": 8, "evaluations": 2048, "trained": 400, "top_k": 15}
+MOST = {"supernet_epochs": 8, "evaluations": 2048, "trained": 400, "trainings": 20}
 """More does not help: the paper's search has 2048 evaluations and retrains 15."""
 FEWEST_EVALUATIONS = 16
 WANTED_EVALUATIONS = 100
@@ -228,9 +228,9 @@ def fit_to_budget(
     """The settings with the sizes that fit into so many minutes, and what was measured.
 
     Chosen are what scores a candidate, the supernet's rows or epochs, the number of evaluations,
-    the largest network that time allows to train, `top_k`, how many of the recipes are tried, and
-    on a log too large for several passes their number and schedule. What else is in the settings
-    stays, and so do `score_by` and `max_madds` where they are given.
+    the largest network that time allows to train, `top_k`, how many recipes and rates are tried,
+    and on a log too large for several passes their number and schedule. What else is in the
+    settings stays, and so do `score_by` and `max_madds` where they are given.
     """
     if not minutes > 0:
         raise ConfigError(f"the budget is {minutes} minutes", mend="give a positive number")
@@ -336,11 +336,9 @@ def sized(
     max_madds = config.max_madds or members * most
     usual = min(max_madds / members, m.sampled.madds)
     a_training = passes * _passes_seconds(config, m, usual) / jobs
-    # Recipes go before ranks: they change more. Without time for one more there is no second.
-    trainings = max(1, int(for_retraining / a_training))
-    recipes = config.recipes[:trainings]
-    top_k = min(MOST["top_k"], trainings - len(recipes) + 1)
-    left = max(seconds - (top_k + len(recipes) - 1) * a_training, 0.2 * seconds)
+    trainings = max(1, min(MOST["trainings"], int(for_retraining / a_training)))
+    config = config.with_trainings(trainings)
+    left = max(seconds - trainings * a_training, 0.2 * seconds)
     changes: dict[str, Any] = {}
     if score_by == "supernet":
         assert m.supernet is not None
@@ -350,7 +348,7 @@ def sized(
         wanted = search / WANTED_EVALUATIONS
         changes["scoring"], one = _scoring(config.score_recipe, m.supernet, wanted)
         evaluations = int(search / one)
-        evaluations = max(FEWEST_EVALUATIONS, top_k, min(MOST["evaluations"], evaluations))
+        evaluations = max(FEWEST_EVALUATIONS, min(MOST["evaluations"], evaluations))
         if shared:
             for_supernet = max(left - evaluations * one, 0.1 * seconds)
             rows = int(for_supernet * m.supernet.rows)
@@ -361,10 +359,8 @@ def sized(
         score_by=score_by,
         max_madds=max_madds,
         retrain=retrain,
-        top_k=top_k,
-        recipes=recipes,
         **changes,
-        **_evolution(config, max(evaluations, top_k)),
+        **_evolution(config, evaluations),
     )
 
 

@@ -162,7 +162,7 @@ def compare(
         if not run.config.is_file():
             run.settle(shared.model_dump(mode="json"), prepared.fingerprint)
         inputs = inputs_of(prepared)
-        shared = _in_trials(shared.suited(inputs), count)
+        shared = shared.suited(inputs).with_trainings(count)
         setup = Setup(prepared.path, run.path, shared, count)
         jobs = jobs or jobs_for(shared, inputs)
         _tell_time(setup, prepared, names, seeds, jobs, tell)
@@ -206,12 +206,6 @@ def _shared(rules: Protocol, embedding_dim: int | None, config: SearchConfig) ->
         baselines=(),
         from_scratch_random=0,
     )
-
-
-def _in_trials(config: SearchConfig, trials: int) -> SearchConfig:
-    """The first recipes, if all are too many; with more trials the search gives architectures."""
-    recipes = config.recipes[:trials]
-    return config.replaced(recipes=recipes, top_k=trials - len(recipes) + 1)
 
 
 def _tell_time(

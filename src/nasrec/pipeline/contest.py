@@ -218,7 +218,7 @@ def _members(setup: Setup, data: PreparedData, family: str) -> list[Variant]:
     config, inputs = setup.config, inputs_of(data)
     if family == NASREC:
         best = searched(setup, data, Reporter(quiet=True))
-        return nasrec_variants(inputs, config.model, config.training, best)
+        return nasrec_variants(inputs, config.model, config.training, best, config.rates)
     return rate_variants(spec_of(family, config, inputs), config.training, setup.ladder)
 
 

@@ -21,7 +21,7 @@ class Protocol:
         training: likewise.
         recipes: what each family of models tries.
         trials: trainings of each family unless told otherwise: its recipes, then other learning
-            rates, or other architectures, by the best of them.
+            rates by the best of them, and of a search other architectures in turn with rates.
     """
 
     name: str

@@ -106,10 +106,10 @@ def _families(
     def plan(family: str, variants: list[Variant]) -> Plan:
         return tuned(family, variants, config.recipes, config.seed, STEADY)
 
-    def of_space(architectures: list[Architecture]) -> list[Variant]:
-        return nasrec_variants(inputs, config.model, config.training, architectures)
+    def of_space(architectures: list[Architecture], rates: int) -> list[Variant]:
+        return nasrec_variants(inputs, config.model, config.training, architectures, rates)
 
-    families = carried_out({NASREC: plan(NASREC, of_space(best))}, train)
+    families = carried_out({NASREC: plan(NASREC, of_space(best, config.rates))}, train)
     if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
         raise DivergenceError(
             f"every training of the best architectures diverged: {failed}",
@@ -128,7 +128,7 @@ def _families(
     }
     if config.from_scratch_random:
         drawn = random_architectures(config, config.from_scratch_random)
-        others[RANDOM] = plan(RANDOM, of_space(drawn))
+        others[RANDOM] = plan(RANDOM, of_space(drawn, rates=1))
     return families | carried_out(others, train)
 
 

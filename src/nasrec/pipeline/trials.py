@@ -168,13 +168,15 @@ def rate_factors(count: int) -> list[float]:
 
 
 def nasrec_variants(
-    inputs: Inputs, options: ModelOptions, config: TrainConfig, architectures: list[Architecture]
+    inputs: Inputs,
+    options: ModelOptions,
+    config: TrainConfig,
+    architectures: list[Architecture],
+    rates: int = 1,
 ) -> list[Variant]:
-    """One variant for each architecture, all trained alike."""
-    return [
-        Variant(ModelSpec("nasrec", inputs, options, architecture), config)
-        for architecture in architectures
-    ]
+    """The first architecture for each learning rate of the ladder, then each other one."""
+    first, *others = (ModelSpec("nasrec", inputs, options, one) for one in architectures)
+    return [*rate_variants(first, config, rates), *(Variant(spec, config) for spec in others)]
 
 
 def rate_variants(spec: ModelSpec, config: TrainConfig, count: int) -> list[Variant]:

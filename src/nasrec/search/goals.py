@@ -61,7 +61,9 @@ class Goals:
         Candidates of exactly the same log loss and AUC are one network in two spellings: under
         LayerNorm a single number, for one, is a constant, whatever feeds it.
         """
-        own, again, seen = [], [], set()
+        own: list[Candidate] = []
+        again: list[Candidate] = []
+        seen = set()
         for candidate in self.distinct(candidates):
             score = candidate.score.logloss, candidate.score.auc
             (again if score in seen else own).append(candidate)
