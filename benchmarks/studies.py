@@ -84,6 +84,7 @@ def main(arguments: list[str]) -> None:
         help="as --score of nasrec study ranking",
     )
     parser.add_argument("--variants", default="paper")
+    parser.add_argument("--ranker", action="store_true", help="as --ranker of the same")
     options = parser.parse_args(arguments)
     import torch
 
@@ -129,7 +130,7 @@ def main(arguments: list[str]) -> None:
         run_study("methods", request, folder, config, variants=variants_named("paper"), **sizes)
     else:
         variants = variants_named(options.variants)
-        run_study("ranking", request, folder, config, variants=variants)
+        run_study("ranking", request, folder, config, variants=variants, ranker=options.ranker)
     text = (folder / f"{options.study}.md").read_text(encoding="utf-8")
     machine = f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread."
     tell(f"{text}\n{machine}", options.page, name)

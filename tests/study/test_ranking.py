@@ -21,10 +21,12 @@ from nasrec.nn import ModelOptions
 from nasrec.pipeline import Reporter
 from nasrec.pipeline.data import DataRequest
 from nasrec.search import SCORE_RECIPES, ScoreConfig
+from nasrec.search.correlation import kendall
 from nasrec.study import StudyConfig, run_study, variants_named
 from nasrec.study import scores as scores_module
 from nasrec.study import truth as truth_module
 from nasrec.study.proxies import PROXIES
+from nasrec.study.ranker import with_ranker
 from nasrec.study.ranking import HEAD
 from nasrec.study.truth import draw_subnets, folder_of
 from nasrec.train import TrainConfig
@@ -44,8 +46,8 @@ QUIET = Reporter(quiet=True)
 NO_SUPERNET = 3 + len(PROXIES)  # rows of the table
 
 
-def study(log, out, variants="paper,no-warmup", config=CONFIG) -> None:
-    run_study("ranking", log, out, config, QUIET, variants=variants_named(variants))
+def study(log, out, variants="paper,no-warmup", config=CONFIG, **more) -> None:
+    run_study("ranking", log, out, config, QUIET, variants=variants_named(variants), **more)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,24 @@ def timeless(out: Path) -> dict:
     found["rows"] = [{k: v for k, v in row.items() if k not in TIMES} for row in found["rows"]]
     found["data"].pop("path")
     return {k: v for k, v in found.items() if k not in TIMES}
+
+
+def test_a_ranker_learns_from_the_scores_of_others():
+    space = SPACE.with_(blocks=2)
+    rng = np.random.default_rng(0)
+    subnets = [space.sample(rng) for _ in range(60)]
+    width = np.array([a.blocks[1].dense_dim for a in subnets], float)
+    truth = np.log(width) * np.array([a.live[1].dense for a in subnets])
+    noisy = truth + rng.normal(0, truth.std(), (2, 60))
+    mended, once = with_ranker(space, subnets, noisy), np.ones((1, 60))
+    assert mended.shape == (2, 60)
+    for before, after in zip(noisy, mended, strict=True):
+        assert kendall(after, truth, once) > kendall(before, truth, once)
+    changed = noisy.copy()
+    changed[:, 0] = noisy.max() + 1  # one's own score moves its rank, not what is predicted
+    ranks = np.argsort(np.argsort(noisy[0])) / 59, np.argsort(np.argsort(changed[0])) / 59
+    own = with_ranker(space, subnets, changed)[0, 0] - ranks[1][0]
+    assert own == pytest.approx(mended[0, 0] - ranks[0][0])
 
 
 def test_what_is_measured_and_written(finished):
@@ -135,8 +155,12 @@ def test_other_settings_are_refused_and_other_variants_are_not(log, finished):
         study(log, finished, config=CONFIG.model_copy(update={"rows": 200}))
     with pytest.raises(ConfigError, match="did you mean 'any-any'"):
         variants_named("paper,any-ny")
-    study(log, finished, "paper")
-    assert [row["name"] for row in result(finished)["rows"]][NO_SUPERNET:] == ["paper"] * 2
+    study(log, finished, "paper", ranker=True)
+    rows = result(finished)["rows"][NO_SUPERNET:]
+    assert [(row["name"], row.get("ranker", False)) for row in rows] == [
+        ("paper", mended) for mended in (False, True) * 2
+    ]
+    assert "| paper, fine-tuned, ranker |" in (finished / "ranking.md").read_text()
     study(log, finished)
 
 

@@ -79,6 +79,10 @@ def ranking(
     repeated: Annotated[
         int | None, typer.Option(help="Train so many subnets with every seed, the others once.")
     ] = None,
+    ranker: Annotated[
+        bool,
+        typer.Option("--ranker", help="Also: scores mended by a learned ranker."),
+    ] = False,
     valid_rows: ValidRows = None,
     embedding_dim: EmbeddingDim = None,
     seed: Seed = 0,
@@ -95,7 +99,8 @@ def ranking(
     Trains random subnets from scratch, once for all variants of the supernet, and compares their
     order with that of each variant's scores.
     """
-    return _run("ranking", locals(), lambda: {"variants": _variants(variants)})
+    options = locals()
+    return _run("ranking", options, lambda: {"variants": _variants(variants), "ranker": ranker})
 
 
 @study_app.command("cdf", epilog="Example: nasrec study cdf data --out study --subnets 24")

@@ -19,6 +19,7 @@ from nasrec.study.estimate import scores_seconds, tell_time, truth_seconds
 from nasrec.study.figures import sheet
 from nasrec.study.found import Found
 from nasrec.study.proxies import proxy_scores
+from nasrec.study.ranker import with_ranker
 from nasrec.study.scores import variant_scores
 from nasrec.study.statistics import STATISTICS, Estimate, repeatability, resample_counts, statistic
 from nasrec.study.truth import Truth, ground_truth
@@ -37,12 +38,14 @@ def ranking(
     tell: Reporter,
     *,
     variants: Mapping[str, Variant],
+    ranker: bool = False,
 ) -> Found:
     """The study; see `nasrec.study.run_study`.
 
     Args:
         path, data, config, tell: as in every study.
         variants: ways to train the supernet; the others are compared with the first.
+        ranker: tell of each way to score too what a learned ranker on top of it gives.
     """
     variants = with_none(variants, config)
     times = {
@@ -76,6 +79,9 @@ def ranking(
                 "score_rows": config.scorings[scoring].trained_rows,
             }
             predictions.append((about, losses))
+            if ranker:
+                mended = with_ranker(config.space, truth.subnets, losses)
+                predictions.append((about | {"ranker": True}, mended))
     counts = resample_counts(len(truth.subnets), seed=config.seed)
     rows = _rows(predictions, truth, counts)
     ceiling = repeatability(truth.logloss, counts)
@@ -131,9 +137,10 @@ def _body(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     for row in rows:
         found = {n: Estimate(**e) for n, e in row["statistics"].items()}
         scored = row["scoring"] is not None
+        ranked = ", ranker" if row.get("ranker") else ""
         body.append(
             (
-                f"{row['name']}, {row['scoring']}" if scored else row["name"],
+                f"{row['name']}, {row['scoring']}{ranked}" if scored else row["name"],
                 found["kendall"].text(),
                 Estimate(**row["difference"]["kendall"]).text(),
                 found["kendall_better_half"].text(),
@@ -142,7 +149,7 @@ def _body(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
                 found["regret_1"].text(4),
                 found["regret_5"].text(4),
                 Estimate(**row["difference"]["regret_5"]).text(4),
-                f"{np.mean(row['scores']):.4f}" if scored else "",
+                f"{np.mean(row['scores']):.4f}" if scored and not ranked else "",
                 f"{row['supernet_seconds']:.0f} s" if row.get("supernet_seconds") else "",
                 f"{row['score_rows']:,} rows, {row['score_seconds']:.1f} s" if scored else "",
             )
@@ -200,7 +207,8 @@ def _figure(rows: Sequence[Mapping[str, Any]], truth: Truth) -> Markup:
     charts = []
     for row in rows:
         scores = np.array(row["scores"])
-        if row["scoring"] is None or not np.isfinite(scores).any():
+        unscored = row["scoring"] is None or row.get("ranker")
+        if unscored or not np.isfinite(scores).any():
             continue
         series = [
             Series(
