@@ -5,8 +5,8 @@
 Compares the hand-made models, LightGBM and a searched NASRecNet on each log under one protocol,
 and writes the page from the comparisons that are finished. One that was stopped goes on. Nothing
 is chosen for one log: the search scores 40 candidates of the space `plus` of at most 300,000
-multiply-adds a row, about what an MLP needs, each by a training of its own, which on logs of more
-than 100,000 training rows sees 40,000 of them.
+multiply-adds a row (`--max-madds`), about what an MLP needs, each by a training of its own, which
+on logs of more than 100,000 training rows sees 40,000 of them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def compare_log(
     models: list[str] | None,
     seeds: int,
     members: int,
+    max_madds: int,
     **given: Any,
 ) -> None:
     """One comparison; the split is that of seed 0."""
@@ -35,13 +36,15 @@ def compare_log(
     from nasrec.data import PreparedData
 
     data, told = prepare_log(name, source, out, 0), f", {members} members each" * (members > 1)
+    width = given["embedding_dim"]
+    told += f", width {width}" * (width is not None)
     rows = len(PreparedData.open(data).train)
     config = SearchConfig(
         space="plus",
         model={"members": members},
         score_by="training",
         search_rows=SEARCHED_ROWS if rows > FEW_ROWS else None,
-        max_madds=members * MOST_MADDS,
+        max_madds=members * max_madds,
     ).with_evaluations(CANDIDATES)
     nasrec.compare(
         data, out=out / f"{name}{told}-{given['protocol']}", models=models, seeds=seeds,
@@ -58,13 +61,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int)
     parser.add_argument("--members", type=int, default=1, help="networks of every model")
+    parser.add_argument("--max-madds", type=int, default=MOST_MADDS, help="of a candidate, a row")
+    parser.add_argument("--embedding-dim", type=int, help="width of every model's embeddings (16)")
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
     options = parser.parse_args(arguments)
     models = options.models.split(",") if options.models else None
     for name in options.logs.split(",") if options.logs != "none" else ():
         compare_log(
             name, options.data, options.out, models, options.seeds, options.members,
-            protocol=options.protocol, trials=options.trials, jobs=options.jobs,
+            options.max_madds, protocol=options.protocol, trials=options.trials, jobs=options.jobs,
+            embedding_dim=options.embedding_dim,
         )  # fmt: skip
     tell(page(options.out), options.page)
 
