@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec.data import Column, Schema, hash, prepare, records
+from nasrec.data import Column, Schema, counting, fitting, hash, logarithm, prepare, records
 from nasrec.data.encode import CategoricalEncoder
 from nasrec.data.formats import Chunk, fields
 from nasrec.data.formats.fields import Kind, Packed, find_fields
-from nasrec.data.hash import distinct, hash_texts, look_up
+from nasrec.data.hash import MISSING, Known, distinct, hash_texts, look_up
 from nasrec.data.values import numbers_of, texts_of
 from tests.data.logs import contents
 
@@ -43,15 +43,17 @@ def test_columns_are_those_of_the_frame(texts, place, separator):
     assert found.rows == len(texts)
     name, frame = NAMES[place], pl.DataFrame({"x": [text or None for text in texts]})
     chunk = Chunk(frame.cast(pl.String), "frame")
-    hashes = found.read({name: Kind("text")})[name]
+    hashes, width = found.read({name: Kind("text")})[name]
     assert hashes.tolist() == hash_texts(texts_of(chunk, "x")).tolist()
+    widths = {len(text) for text in texts} - {0}
+    assert width == (widths.pop() if len(widths) == 1 else 0)
     if numbers := found.read({name: Kind("number")}):
-        assert numbers[name].tobytes() == numbers_of(chunk, "x").tobytes()
+        assert numbers[name].values.tobytes() == numbers_of(chunk, "x").tobytes()
     for kind in ("text", "hex", "decimal"):
         for size in (2, 1009, 2**31 - 1):
             if ids := found.read({name: Kind(kind, size)}):
                 encoder = CategoricalEncoder("x", hash_size=size, hash_as=kind)
-                assert ids[name].tolist() == encoder.hash(chunk.frame["x"]).tolist()
+                assert ids[name].values.tolist() == encoder.hash(chunk.frame["x"]).tolist()
     there = np.array([i for i, text in enumerate(texts) if text][::-1], dtype=np.int64)
     packed = Packed(*found.packed(name, there)).texts(np.arange(len(there)))
     assert packed.to_list() == [texts[i] for i in there]
@@ -63,8 +65,8 @@ def test_which_fields_are_of_a_kind():
         {"a": Kind("number"), "b": Kind("hex", 1000), "c": Kind("number")}
     )
     assert set(found) == {"a", "b"}
-    assert found["a"].tolist() == pytest.approx([-12.5, np.nan, 0.5], nan_ok=True)
-    assert found["b"].tolist() == [256, 0, 11]
+    assert found["a"].values.tolist() == pytest.approx([-12.5, np.nan, 0.5], nan_ok=True)
+    assert found["b"].values.tolist() == [256, 0, 11]
 
 
 @settings(max_examples=100, deadline=None)
@@ -94,15 +96,19 @@ def test_distinct_hashes(drawn, count, seed):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 300), st.integers(1, 1000), st.booleans(), st.integers(0, 3))
-def test_ids_of_hashes(count, among, rising, seed):
+@given(st.integers(0, 300), st.integers(1, 1000), st.sampled_from([0, 54]), st.integers(0, 3))
+def test_ids_of_hashes(count, among, shift, seed):
+    """Also of hashes that have all the same bits in front."""
     rng = np.random.default_rng(seed)
-    known = np.sort(rng.permutation(among)[:count]).astype(np.uint64) << np.uint64(54)
+    known = rng.permutation(among)[:count].astype(np.uint64) << np.uint64(shift)
+    known[:1] = MISSING
     ids = rng.permutation(len(known)).astype(np.int32) + 1
-    hashes = rng.integers(0, among, 500).astype(np.uint64) << np.uint64(54)
-    hashes = np.sort(hashes) if rising else hashes
+    hashes = np.append(rng.integers(0, among, 500).astype(np.uint64) << np.uint64(shift), MISSING)
     of = dict(zip(known.tolist(), ids.tolist(), strict=True))
-    assert look_up(hashes, known, ids).tolist() == [of.get(h, 0) for h in hashes.tolist()]
+    expected = [of.get(h, 0) for h in hashes.tolist()]
+    assert look_up(hashes, Known.of(known, ids)).tolist() == expected
+    with mock.patch.object(hash, "library", return_value=None):
+        assert look_up(hashes, Known.of(known, ids)).tolist() == expected
 
 
 @settings(max_examples=50, deadline=None)
@@ -141,9 +147,8 @@ def test_prepared_bytes_are_the_same_without_kernels(tmp_path, monkeypatch):
     path = tmp_path / "log.csv"
     path.write_text("".join(lines))
     ours = prepare(path, tmp_path / "compiled", schema=SCHEMA)
-    monkeypatch.setattr(fields, "library", lambda: None)
-    monkeypatch.setattr(hash, "library", lambda: None)
-    monkeypatch.setattr(records, "library", lambda: None)
+    for module in (counting, fields, fitting, hash, logarithm, records):
+        monkeypatch.setattr(module, "library", lambda: None)
     prepare(path, tmp_path / "plain", schema=SCHEMA)
     assert contents(tmp_path / "compiled") == contents(tmp_path / "plain")
     assert len(ours.train) == 1600

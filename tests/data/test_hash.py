@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasrec.data import hash as module
-from nasrec.data.hash import hash_texts
+from nasrec.data.hash import hash_texts, texts_of_width
 
 WORD = 2**64 - 1
 
@@ -32,6 +32,15 @@ def naive(text: str | None) -> int:
 @given(st.lists(st.one_of(st.none(), st.text(max_size=40), st.text("abé", min_size=8, max_size=8))))
 def test_as_described(texts):
     assert hash_texts(pl.Series(texts, dtype=pl.String)).tolist() == [naive(t) for t in texts]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.integers(1, 8))
+def test_short_texts_follow_from_their_hashes(data, width):
+    text = st.text([chr(i) for i in range(128) if chr(i) != "\n"], min_size=width, max_size=width)
+    texts = data.draw(st.lists(text | st.none(), min_size=1))
+    hashes = hash_texts(pl.Series(texts, dtype=pl.String))
+    assert texts_of_width(hashes, width).to_list() == texts
 
 
 def test_texts_of_eight_bytes_and_long_ones(monkeypatch):

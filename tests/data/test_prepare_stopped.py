@@ -196,6 +196,6 @@ def test_a_log_that_changes_meanwhile(path, tmp_path, monkeypatch):
 
 def test_vocabularies_do_not_depend_on_ranges(path, tmp_path, in_pieces, monkeypatch):
     prepare(path, tmp_path / "whole", label="label")
-    monkeypatch.setattr(import_module("nasrec.data.fitting"), "RANGE", 2)
+    monkeypatch.setattr(import_module("nasrec.data.counting"), "RANGE", 2)
     prepare(path, tmp_path / "ranges", label="label")
     assert contents(tmp_path / "ranges") == contents(tmp_path / "whole")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -53,6 +55,21 @@ def test_what_is_compiled_is_kept(load, monkeypatch, tmp_path):
         pytest.skip("no C compiler, or NASREC_NATIVE is off")
     monkeypatch.setattr(build.subprocess, "run", None)  # nothing is compiled again
     assert load()._name.startswith(str(tmp_path))
+
+
+def test_two_threads_compile_once(load, monkeypatch, tmp_path):
+    if REAL is None:
+        pytest.skip("no C compiler, or NASREC_NATIVE is off")
+    compiled = []
+
+    def compile_slowly(compiler, sources, target):
+        time.sleep(0.05)
+        compiled.append(shutil.copy(REAL._name, target))
+
+    monkeypatch.setattr(build, "_compile", compile_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        assert None not in [future.result() for future in [pool.submit(load) for _ in range(2)]]
+    assert len(compiled) == 1
 
 
 def test_what_others_can_write_is_not_run(load, monkeypatch, tmp_path):

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from nasrec.data.formats import Chunk
 from nasrec.data.formats.log import require_columns
-from nasrec.data.hash import hash_texts, look_up
+from nasrec.data.hash import Known, hash_texts, look_up
+from nasrec.data.logarithm import log1p
 from nasrec.data.schema import Column, HashAs, Schema, Transform
 from nasrec.data.values import LARGEST, Rows, lists_of, numbers_of, texts_of
 from nasrec.errors import DataError
@@ -64,7 +65,7 @@ class DenseEncoder:
     def transformed(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """(n,) the transformed numbers, NaN where missing."""
         if self.transform == "log1p":
-            return np.log1p(np.maximum(numbers, 0.0)).astype(np.float32)
+            return log1p(numbers)
         fitted = self.transform == "standardize"
         encoded = (numbers - self.mean) / self.std if fitted else numbers
         # A new row may lie so far out that its standardised value is beyond 32 bits.
@@ -128,11 +129,10 @@ class CategoricalEncoder:
         return self.values
 
     @cached_property
-    def _table(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-        """The hashes of the vocabulary in rising order, and the id of each."""
-        hashes = hash_texts(self._values)
-        order = np.argsort(hashes)
-        return hashes[order], (order + 1).astype(np.int32)
+    def _known(self) -> Known:
+        """The vocabulary by hashes."""
+        ids = np.arange(1, len(self._values) + 1, dtype=np.int32)
+        return Known.of(hash_texts(self._values), ids)
 
     def texts(self, rows: Rows) -> tuple[pl.Series, NDArray[np.int64] | None]:
         """All values, row after row, and how many each row has (None: one)."""
@@ -144,7 +144,7 @@ class CategoricalEncoder:
 
     def lookup(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
         """(n,) the ids of values by their hashes; 0 for those not in the vocabulary."""
-        return look_up(hashes, *self._table)
+        return look_up(hashes, self._known)
 
     def hash(self, texts: pl.Series) -> NDArray[np.int32]:
         """(n,) the ids of a hashed column."""

@@ -27,6 +27,8 @@ MISSING = np.uint64(2**64 - 1)
 BLOCK = 1 << 16
 """Texts hashed at a time, to need little memory."""
 
+WORD = 8
+"""Bytes mixed at a time."""
 _START = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ONES = np.uint64(2**64 - 1)
@@ -73,6 +75,32 @@ def _hash(texts: pl.Series) -> NDArray[np.uint64]:
     return hashes
 
 
+def texts_of_width(hashes: NDArray[np.uint64], width: int) -> pl.Series:
+    """The texts of so many bytes, up to `WORD`, that have these hashes: mixing is one to one.
+
+    Args:
+        hashes: of texts of ASCII without newlines; `MISSING` becomes null.
+        width: their bytes, 1 or more.
+    """
+    words = _unmixed(hashes) ^ np.uint64(width * int(_START) % 2**64)
+    missing = np.flatnonzero(hashes == MISSING)
+    words[missing] = 0
+    lines = np.full((len(words), width + 1), ord("\n"), np.uint8)
+    lines[:, :width] = words.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :width]
+    found = pl.Series([lines.reshape(-1)[:-1].tobytes().decode()]).str.split("\n").explode()
+    return found.scatter(missing, None) if len(missing) else found
+
+
+def _unmixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """What `_mix` has made hashes of, together with nothing."""
+    x: NDArray[np.uint64] = hashes ^ hashes >> np.uint64(31) ^ hashes >> np.uint64(62)
+    x *= np.uint64(pow(int(_SECOND), -1, 2**64))
+    x ^= x >> np.uint64(27) ^ x >> np.uint64(54)
+    x *= np.uint64(pow(int(_FIRST), -1, 2**64))
+    x ^= x >> np.uint64(30) ^ x >> np.uint64(60)
+    return x
+
+
 def _mix(hashes: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
     """Take one word into each hash, in place."""
     hashes ^= words
@@ -109,26 +137,40 @@ def distinct(hashes: NDArray[np.uint64]) -> Distinct:
     return Distinct(keys[:count].copy(), numbers, rows[:count].copy())
 
 
-def look_up(
-    hashes: NDArray[np.uint64], known: NDArray[np.uint64], ids: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """(n,) the ids of hashes, 0 for those not known.
+class Known(NamedTuple):
+    """Values that have ids: (m + 1,) their hashes, rising; (m + 1,) their ids, and 0; and where
+    those begin whose hash begins with each number of `bits` bits."""
 
-    Args:
-        hashes: (n,) in any order; those that rise are found faster.
-        known: (m,) rising.
-        ids: (m,) of each that is known.
-    """
-    if not len(known):
-        return np.zeros(len(hashes), dtype=np.int32)
+    hashes: NDArray[np.uint64]
+    ids: NDArray[np.int32]
+    starts: NDArray[np.uint32]
+    bits: int
+
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64], ids: NDArray[np.int32]) -> Known:
+        """Values in any order."""
+        order = np.argsort(hashes)
+        bits = 1 + len(hashes).bit_length()
+        tops = np.bincount((hashes >> np.uint64(64 - bits)).astype(np.int64), minlength=1 << bits)
+        return cls(
+            np.append(hashes[order], MISSING),
+            np.append(ids[order], np.int32(0)),
+            np.append(0, np.cumsum(tops)).astype(np.uint32),
+            bits,
+        )
+
+
+def look_up(hashes: NDArray[np.uint64], known: Known) -> NDArray[np.int32]:
+    """(n,) the ids of hashes, 0 for those not known."""
     kernels = library()
     if kernels is None:
-        places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-        return np.where(known[places] == hashes, ids[places], np.int32(0))
+        places = np.searchsorted(known.hashes, hashes)
+        return np.where(known.hashes[places] == hashes, known.ids[places], np.int32(0))
     hashes, found = np.ascontiguousarray(hashes), np.empty(len(hashes), np.int32)
     kernels.look_up(
-        ctypes.c_long(len(hashes)), ctypes.c_void_p(hashes.ctypes.data),
-        ctypes.c_long(len(known)),
-        *(ctypes.c_void_p(x.ctypes.data) for x in (known, ids, found)),
-    )  # fmt: skip
+        ctypes.c_long(len(hashes)),
+        *(ctypes.c_void_p(x.ctypes.data) for x in (hashes, known.hashes, known.ids)),
+        ctypes.c_long(known.bits),
+        *(ctypes.c_void_p(x.ctypes.data) for x in (known.starts, found)),
+    )
     return found

@@ -65,24 +65,28 @@ def write_records(
 
 def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Records:
     """The records of all rows of a part."""
+    slots = sum(category.slots for category in encoder.categorical)
+    names = ["label", *(["weight"] * layout.weighted), *(["groups"] * layout.grouped)]
+    names += [f"dense{i}" for i in range(layout.n_dense)] + [f"id{i}" for i in range(slots)]
+    known = [i for i, category in enumerate(encoder.categorical) if not category.hashed]
+    names += [f"hashes{i}" for i in known]
+    given = dict(zip(names, part.columns(names), strict=True))
     records = np.zeros(part.rows, dtype=layout.dtype)
     columns: list[tuple[NDArray[Any], Any]] = []
-    slot = 0
     for number, category in enumerate(encoder.categorical):
         table = None
         if not category.hashed:
             # The ids of the dictionary; behind it stands "no value", which is stored as `size`.
-            table = np.append(category.lookup(part.hashes(number)), np.int32(category.size))
+            table = np.append(category.lookup(given[f"hashes{number}"]), np.int32(category.size))
             table = table.astype(id_type(category.size))
         for _ in range(category.slots):
-            columns.append((part.column(f"id{slot}"), table))
-            slot += 1
-    dense = [part.column(f"dense{i}") for i in range(layout.n_dense)]
-    records["label"] = part.column("label")
+            columns.append((given[f"id{len(columns)}"], table))
+    dense = [given[f"dense{i}"] for i in range(layout.n_dense)]
+    records["label"] = given["label"]
     if layout.weighted:
-        records["weight"] = part.column("weight")
+        records["weight"] = given["weight"]
     if layout.grouped:
-        records["group"] = part.column("groups")
+        records["group"] = given["groups"]
     if library() is not None:
         _fill(records, [_once_encoded(encoder, i, n) for i, n in enumerate(dense)], columns)
         return records

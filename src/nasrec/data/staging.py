@@ -1,8 +1,8 @@
 """The first pass: a raw log, parsed once, becomes parts of plain arrays on disk.
 
 A part holds the rows of one chunk, column by column: labels, what the split goes by, numbers, and
-for each categorical column the place of each value in a dictionary of the part. The dictionaries
-(hash and text of every value that occurs, in order of the hash) stand behind the rows. From
+for each categorical column the place of each value in a dictionary of the part, and the dictionary:
+the hash of every value that occurs, and its text where that does not follow from the hash. From
 then on no text is looked at again: vocabularies grow from the dictionaries, and ids from the
 places. A part appears whole or not at all, so a preparation that was killed goes on behind the
 last one.
@@ -11,8 +11,9 @@ last one.
 from __future__ import annotations
 
 import json
+import mmap
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -25,8 +26,8 @@ from numpy.typing import NDArray
 
 from nasrec.data.encode import CategoricalEncoder, DenseEncoder, spread
 from nasrec.data.formats import BadLine, Chunk, Log, Position
-from nasrec.data.formats.fields import Kind, Packed
-from nasrec.data.hash import MISSING, distinct, hash_texts
+from nasrec.data.formats.fields import Kind, Packed, Read
+from nasrec.data.hash import MISSING, WORD, distinct, hash_texts, texts_of_width
 from nasrec.data.layout import id_type
 from nasrec.data.schema import Schema
 from nasrec.data.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit, column_codes
@@ -37,7 +38,7 @@ from nasrec.files import write_text
 
 T = TypeVar("T")
 
-PARTS = 3
+PARTS = 4
 """Version of what a part holds: what another version has left is not gone on from."""
 ALIGNMENT = 64
 WORDS = {"label": "0 or 1", "dense": "finite number", "weight": "number from 0 on"}
@@ -173,6 +174,9 @@ class Part:
     present: tuple[bool, ...]
     """Whether each feature, the dense first, has a value in any row."""
     bad: tuple[BadLine, ...]
+    widths: tuple[int, ...]
+    """Bytes of each text in the dictionary of a categorical column, where the hashes tell the
+    texts; 0 where these are kept."""
 
     @classmethod
     def load(cls, path: Path) -> Part:
@@ -189,6 +193,7 @@ class Part:
                 BadLine(file, line, reason, text.encode("latin1"))
                 for file, line, reason, text in content["bad"]
             ),
+            tuple(content["widths"]),
         )
 
     def save(self) -> None:
@@ -199,24 +204,38 @@ class Part:
             "arrays": self.arrays,
             "present": self.present,
             "bad": [[*bad[:3], bad.text.decode("latin1")] for bad in self.bad],
+            "widths": self.widths,
         }
         write_text(self.path.with_suffix(".json"), json.dumps(content))
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of the rows, or `hashes{i}` of a dictionary; mapped into memory."""
-        kind, offset, length = self.arrays[name]
-        if not length:
-            return np.empty(0, dtype=kind)
-        return np.asarray(
-            np.memmap(self.path.with_suffix(".rows"), kind, "r", offset=offset, shape=(length,))
-        )
+        return self.columns([name])[0]
+
+    def columns(self, names: Sequence[str]) -> list[NDArray[Any]]:
+        """Several, mapped together; best for neighbours."""
+        there = [self.arrays[name] for name in names if self.arrays[name][2]]
+        if not there:
+            return [np.empty(0, self.arrays[name][0]) for name in names]
+        begin = min(place for _, place, _ in there) // mmap.ALLOCATIONGRANULARITY
+        begin *= mmap.ALLOCATIONGRANULARITY
+        end = max(place + length * np.dtype(kind).itemsize for kind, place, length in there)
+        with self.path.with_suffix(".rows").open("rb") as file:
+            # `numpy.memmap` takes ten times as long.
+            mapped = mmap.mmap(file.fileno(), end - begin, access=mmap.ACCESS_READ, offset=begin)
+        return [
+            np.frombuffer(mapped, kind, length, place - begin) if length else np.empty(0, kind)
+            for kind, place, length in (self.arrays[name] for name in names)
+        ]
 
     def hashes(self, column: int) -> NDArray[np.uint64]:
-        """The hashes in the dictionary of a categorical column, rising."""
+        """The hashes in the dictionary of a categorical column."""
         return self.column(f"hashes{column}")
 
     def texts(self, column: int, rows: NDArray[np.int64]) -> pl.Series:
         """Some texts of the dictionary of a categorical column; null is the missing value."""
+        if width := self.widths[column]:
+            return texts_of_width(self.hashes(column)[rows], width)
         return Packed(self.column(f"texts{column}"), self.column(f"ends{column}")).texts(rows)
 
     @property
@@ -234,8 +253,10 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     if plan.lenient:
         chunk = plan.without_faults(chunk)
     plain = {} if chunk.fields is None else chunk.fields.read(plan.kinds)
-    label = plain.get(plan.schema.label)
-    if label is None or not ((label == 0) | (label == 1)).all():
+    read = plain.get(plan.schema.label)
+    if read is not None and ((read.values == 0) | (read.values == 1)).all():
+        label = read.values
+    else:
         label = clicks_of(chunk, plan.schema.label)
     columns: dict[str, NDArray[Any]] = {"label": label.astype(np.uint8)}
     if plan.schema.weight is not None:
@@ -243,31 +264,34 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     columns |= plan.key(chunk)
     present = []
     for i, number in enumerate(plan.dense):
-        numbers = plain.get(number.name)
-        if numbers is None:
-            numbers = number.numbers(chunk)
+        read = plain.get(number.name)
+        numbers = number.numbers(chunk) if read is None else read.values
         present.append(not bool(np.isnan(numbers).all()))
         # What needs no statistics is encoded at once: half the bytes. Missing stays NaN, to be
         # counted among the rows of train.
         if number.transform != "standardize":
             numbers = number.transformed(numbers)
         columns[f"dense{i}"] = numbers
-    slot = 0
+    slot, widths = 0, []
     for i, category in enumerate(plan.categorical):
         values = _values(chunk, category, plain.get(category.name))
         present.append(values.any)
         if category.hashed:
             ids, pad = values.ids().astype(id_type(category.size)), category.size
         else:
-            columns[f"hashes{i}"], ids, first = dictionary(values.hashes())
-            pad = len(first)
-            columns[f"texts{i}"], columns[f"ends{i}"] = values.texts(first)
+            found = distinct(values.hashes())
+            pad = len(found.hashes)
+            ids = found.numbers.astype(id_type(pad))
+            columns[f"hashes{i}"] = found.hashes
+            if not values.width:
+                columns[f"texts{i}"], columns[f"ends{i}"] = values.texts(found.rows)
+        widths.append(values.width)
         for row in spread(ids, values.counts, category.slots, pad).T:
             columns[f"id{slot}"] = row
             slot += 1
     arrays = _write_arrays(columns, path.with_suffix(".rows"))
     height = len(columns["label"])
-    part = Part(path, height, chunk.next, arrays, tuple(present), chunk.bad)
+    part = Part(path, height, chunk.next, arrays, tuple(present), chunk.bad, tuple(widths))
     part.save()
     return part
 
@@ -281,9 +305,11 @@ class _Values:
     hashes: Callable[[], NDArray[np.uint64]]
     texts: Callable[[NDArray[np.int64]], Packed]
     counts: NDArray[np.int64] | None = None
+    width: int = 0
+    """Bytes of each text, if the hashes tell the texts."""
 
 
-def _values(chunk: Chunk, column: CategoricalEncoder, plain: NDArray[Any] | None) -> _Values:
+def _values(chunk: Chunk, column: CategoricalEncoder, plain: Read | None) -> _Values:
     """The values, with what was read of them from plain text."""
     fields = chunk.fields
     if plain is None or fields is None:
@@ -296,9 +322,11 @@ def _values(chunk: Chunk, column: CategoricalEncoder, plain: NDArray[Any] | None
             counts,
         )
 
-    there = plain != (0 if column.hashed else MISSING)
+    values = plain.values
+    there = values.max() > 0 if column.hashed else values.min() < MISSING
     packed = partial(fields.packed, column.name)
-    return _Values(bool(there.any()), lambda: plain, lambda: plain, packed)
+    width = plain.width if plain.width <= WORD else 0
+    return _Values(bool(there), lambda: values, lambda: values, packed, width=width)
 
 
 def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tuple[str, int, int]]:
@@ -310,18 +338,6 @@ def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tup
             arrays[name] = (column.dtype.str, stream.tell(), len(column))
             stream.write(np.ascontiguousarray(column).data)
     return arrays
-
-
-def dictionary(
-    hashes: NDArray[np.uint64],
-) -> tuple[NDArray[np.uint64], NDArray[np.unsignedinteger[Any]], NDArray[np.int64]]:
-    """The distinct hashes, rising; the place of each hash among them; and for each of them a row
-    that has it."""
-    found = distinct(hashes)
-    order = np.argsort(found.hashes)
-    places = np.empty(len(order), dtype=id_type(len(order)))
-    places[order] = np.arange(len(order), dtype=places.dtype)
-    return found.hashes.take(order), places.take(found.numbers), found.rows.take(order)
 
 
 def stage_log(

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,9 @@ FLAGS = (
 )  # fmt: skip
 """No -ffast-math: infinities and NaN must come through, and one order of sums gives one result."""
 SECONDS = 600  # a compiler that takes longer hangs; 15 are enough where it has a processor
+
+_COMPILING = threading.Lock()
+"""A cache does not keep two threads from making what it has not yet."""
 
 
 @cache
@@ -42,8 +46,9 @@ def library() -> ctypes.CDLL | None:
     try:
         for folder in _folders():
             if _ours(folder):
-                if not (folder / name).is_file():
-                    _compile(compiler, sources, folder / name)
+                with _COMPILING:
+                    if not (folder / name).is_file():
+                        _compile(compiler, sources, folder / name)
                 return ctypes.CDLL(str(folder / name))
         raise OSError("no folder to keep them in; XDG_CACHE_HOME may name one")
     except (OSError, subprocess.SubprocessError) as error:

@@ -15,6 +15,20 @@
 #define LINE 64
 #define AHEAD 16   /* texts: as long as memory takes to answer */
 
+/* How many newlines there are. */
+long count_lines(const char *text, long size) {
+    long count = 0, at = 0;
+#ifdef __SSE2__
+    const __m128i newline = _mm_set1_epi8('\n');
+    for (; at + 16 <= size; at += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(text + at));
+        count += __builtin_popcount((unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, newline)));
+    }
+#endif
+    for (; at < size; at++) count += text[at] == '\n';
+    return count;
+}
+
 /* Write where each field ends, column by column: field c of row r ends at ends[c * stride + r].
    Returns the number of rows; -1 if the text is not plain, a row has another number of fields, is
    blank, or there are more rows than `stride`. */
@@ -185,9 +199,10 @@ INLINE int32_t id(int64_t x, int64_t size, uint64_t inverse) {
 
 /* What is to be made of a column: a `double` (0); the hash (1); or, if `size` is not 0, the id
    among so many that the hash or an integer of base 10 or 16 has: 1 + it modulo (size - 1), and 0
-   where there is no value. */
+   where there is no value. Told are: whether all fields could be read so, and, of those whose hash
+   is asked for, the least and the greatest length of those that are not empty. */
 typedef struct {
-    int64_t column, kind, size, plain; /* plain: whether all fields could be read so */
+    int64_t column, kind, size, plain, shortest, longest;
     void *out;
 } Job;
 
@@ -212,13 +227,16 @@ void read_fields(const char *text, long size, long rows, long stride, const uint
         what;                                                                           \
     }
             int plain = 1;
+            long shortest = job->shortest, longest = job->longest;
             int64_t found = 0, modulus = job->size - 1;
             uint64_t inverse = modulus > 0 ? ~0ull / (uint64_t)modulus + 1 : 0;
             int32_t *ids = job->out;
             if (job->kind == 0)
                 EACH(plain &= number(from, to, last, (double *)job->out + r))
             else if (job->kind == 1 && !job->size)
-                EACH(((uint64_t *)job->out)[r] = hash(from, to, last))
+                EACH(((uint64_t *)job->out)[r] = hash(from, to, last);
+                     longest = to - from > longest ? to - from : longest;
+                     shortest = from < to && to - from < shortest ? to - from : shortest)
             else if (job->kind == 1)
                 EACH(ids[r] = from == to ? 0 : 1 + (int32_t)(hash(from, to, last) % (uint64_t)modulus))
             else if (job->kind == 16)
@@ -227,7 +245,7 @@ void read_fields(const char *text, long size, long rows, long stride, const uint
             else
                 EACH(plain &= integer(from, to, last, 10, &found);
                      ids[r] = id(found, modulus, inverse))
-            job->plain = plain;
+            job->plain = plain, job->shortest = shortest, job->longest = longest;
         }
     }
 }

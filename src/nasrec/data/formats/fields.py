@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from nasrec.data.formats.scan import NEWLINE, count_byte
+from nasrec.data.formats.scan import NEWLINE
 from nasrec.native import library
 
 
@@ -36,14 +36,25 @@ class Kind(NamedTuple):
         return np.float64 if self.read_as == "number" else np.uint64
 
 
+class Read(NamedTuple):
+    """The values of a column, (rows,); and if it is hashes of texts, and those that are not empty
+    have all the same number of bytes, that; else 0."""
+
+    values: NDArray[Any]
+    width: int = 0
+
+
 LINE = 64
 """Bytes: columns begin at cache lines."""
 KINDS = {"number": 0, "text": 1, "decimal": 10, "hex": 16}
 
 
 class _Job(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("column", "kind", "size", "plain")]
-    _fields_ += [("out", ctypes.c_void_p)]
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("column", "kind", "size", "plain")),
+        *((name, ctypes.c_int64) for name in ("shortest", "longest")),
+        ("out", ctypes.c_void_p),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +73,8 @@ class Fields:
     rows: int
     ends: NDArray[np.uint32]
 
-    def read(self, kinds: Mapping[str, Kind]) -> dict[str, NDArray[Any]]:
-        """The values of columns, (rows,) each; without those that have fields of another kind."""
+    def read(self, kinds: Mapping[str, Kind]) -> dict[str, Read]:
+        """The values of columns; without those that have fields of another kind."""
         kernels = library()
         assert kernels is not None
         jobs = (_Job * len(kinds))()
@@ -75,7 +86,7 @@ class Fields:
         for job, begin, size, (name, kind) in places:
             found[name] = room[begin : begin + size].view(kind.dtype)
             job.column, job.kind = self.names.index(name), KINDS[kind.read_as]
-            job.size, job.plain = kind.size, 1
+            job.size, job.plain, job.shortest = kind.size, 1, len(self.text)
             job.out = found[name].ctypes.data
         kernels.read_fields(
             ctypes.c_void_p(self.text.ctypes.data),
@@ -83,7 +94,11 @@ class Fields:
             ctypes.c_void_p(self.ends.ctypes.data), *_longs(len(self.names)), jobs,
             *_longs(len(jobs)),
         )  # fmt: skip
-        return {n: v for job, (n, v) in zip(jobs, found.items(), strict=True) if job.plain}
+        return {
+            name: Read(values, job.longest if job.shortest == job.longest else 0)
+            for job, (name, values) in zip(jobs, found.items(), strict=True)
+            if job.plain
+        }
 
     def packed(self, column: str, rows: NDArray[np.int64]) -> Packed:
         """The texts of a column in some rows."""
@@ -147,7 +162,8 @@ def find_fields(text: NDArray[np.uint8], separator: str, names: tuple[str, ...])
     if kernels is None or len(names) < 2 or not 0 < len(text) < 1 << 32 or text[-1] != NEWLINE:
         return None
     # An odd number of cache lines: columns a power of two apart would share few places of a cache.
-    rows = count_byte(text, NEWLINE)
+    kernels.count_lines.restype = ctypes.c_long
+    rows = kernels.count_lines(ctypes.c_void_p(text.ctypes.data), *_longs(len(text)))
     ends = np.empty((len(names), 16 * (-(-rows // 16) | 1)), np.uint32)
     kernels.text_fields.restype = ctypes.c_long
     found = kernels.text_fields(
