@@ -15,7 +15,7 @@ MULTI = NASREC_FULL.with_(
     name="multi",
     max_ops_per_branch=None,
     blocks=4,
-    dense_ops=(*NASREC_FULL.dense_ops, "Flat"),
+    dense_ops=(*NASREC_FULL.dense_ops, "Flat", "PlainDP"),
     **SMALL_WIDTHS,
 )
 

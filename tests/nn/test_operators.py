@@ -186,6 +186,35 @@ def test_dot_product_oracle(out):
     close(op(x), norm(pairs if op.fit is None else pairs @ slabs(op.fit).T, op.norm))
 
 
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_plain_dot_product_oracle(layer_norm):
+    op, x = build("PlainDP", layer_norm=layer_norm, tokens=(3, 1, 4)), reading(6, tokens=(3, 1, 4))
+    dense = torch.cat(list(x.dense.values()), 1) @ slabs(op.token.linear).T
+    token = norm(dense, op.token.norm) if layer_norm else dense + op.token.linear.bias
+    parts = {"token": token.unsqueeze(2), **x.sparse}
+    y, pairs = torch.zeros(6, 24), set()
+    for slab, weight in op.weight.items():
+        name, _, other = slab.partition("-")
+        of = [(i, j) for i in range(parts[name].shape[2]) for j in range(i)]
+        if other:
+            of = [(i, j) for i in range(parts[name].shape[2]) for j in range(parts[other].shape[2])]
+        for column, (i, j) in zip(weight.flatten(1).T, of, strict=True):
+            product = (parts[name][:, :, i] * parts[other or name][:, :, j]).sum(1)
+            y = y + product[:, None] * column
+            pairs.add(frozenset([(name, i), (other or name, j)]))
+    assert len(pairs) == 9 * 8 / 2  # of 1 + 3 + 1 + 4 tokens, each two once
+    close(op(x), norm(y, op.norm) if layer_norm else y + op.bias)
+
+
+def test_a_plain_dot_product_is_quadratic_in_tokens():
+    def count(n):
+        return sum(
+            p.numel() for p in build("PlainDP", out=512, dense=(512,), tokens=(n,)).parameters()
+        )
+
+    assert count(60) - count(59) == 60 * 512
+
+
 def test_dot_product_takes_a_dense_input_of_embedding_width_as_it_is():
     assert build("DP", dense=(9, 7)).token is None
 

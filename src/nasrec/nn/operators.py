@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import ClassVar, cast
 
 import torch
@@ -23,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.errors import SpaceError
-from nasrec.nn import encoder
+from nasrec.nn import encoder, joined
 from nasrec.nn.attention import attention
 from nasrec.nn.inputs import ModelOptions
 from nasrec.nn.layers import LayerNorm, Linear, Parts, Projection
@@ -241,6 +242,59 @@ class DotProduct(Operator):
         pairs_BP = products_BNN.flatten(1).index_select(1, self.triangle)
         y: Tensor = self.norm(pairs_BP if self.fit is None else self.fit({"pairs": pairs_BP}))
         return y
+
+
+@register
+class PlainDotProduct(Operator):
+    """Interaction that is not balanced: pairwise products of all tokens as they are.
+
+    What the paper compares its Dot-Product with (section 3.3, Table 2): N tokens give N (N - 1) / 2
+    products, and as many weights for each unit of dim_d. The dense input becomes one token. Not in
+    the paper's spaces.
+    """
+
+    info = declared.PLAIN_DOT_PRODUCT
+
+    def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
+        super().__init__(widths, options, make)
+        width, out = Axis.fixed(options.embedding_dim), widths.out
+        self.token = Projection(widths.dense, width, options.layer_norm, make.child("token"))
+        parts = {"token": Axis.fixed(1), **widths.sparse}
+        within = {name: axis for name, axis in parts.items() if axis.size > 1}
+        # A slab for the pairs within each part, and one for each two parts: they mean the same
+        # pairs whatever other parts there are, and fewer tokens use a corner of it.
+        axes: dict[str, tuple[Axis, ...]] = {n: (a.map(_pairs),) for n, a in within.items()}
+        axes |= {f"{a}-{b}": (parts[a], parts[b]) for a, b in combinations(parts, 2)}
+        fan_in, slabs = _pairs(sum(axis.size for axis in parts.values())), make.child("weight")
+        self.weight = nn.ParameterDict()
+        for name, found in axes.items():
+            limit = math.prod(axis.limit for axis in found)
+            init = xavier_uniform(Axis(fan_in, limit), out)
+            self.weight[name] = slabs(name, out, *found, init=init)
+        self.bias = None if options.layer_norm else make("bias", out, init=constant(0))
+        self.norm = LayerNorm(out, make.child("norm")) if options.layer_norm else nn.Identity()
+        products = sum(axis.size**2 for axis in within.values())
+        products += sum(a.size * b.size for a, b in combinations(parts.values(), 2))
+        self.madds = self.token.madds + products * width.size + fan_in * out.size
+
+    def forward(self, x: Reading) -> Tensor:
+        parts = {"token": self.token(x.dense).unsqueeze(2), **x.sparse}
+        found = []
+        for slab in self.weight:
+            name, _, other = slab.partition("-")
+            products_BNM = parts[name].transpose(1, 2) @ parts[other or name]
+            if not other:
+                tokens = products_BNM.shape[1]
+                rows, columns = torch.tril_indices(tokens, tokens, -1)
+                products_BNM = products_BNM[:, rows, columns]
+            found.append(products_BNM.flatten(1))
+        weights = [weight.flatten(1) for weight in self.weight.values()]
+        y: Tensor = self.norm(joined.linear(found, weights, self.bias))
+        return y
+
+
+def _pairs(tokens: int) -> int:
+    return tokens * (tokens - 1) // 2
 
 
 @register

@@ -17,6 +17,7 @@ MEANINGS = {
     "SG": "sigmoid gating of a left (l) and a right (r) input",
     "Sum": "sum of two inputs",
     "DP": "dot products of all pairs",
+    "PlainDP": "dot products of all pairs, of all tokens as they are",
     "Flat": "fully connected layer on all embeddings",
     "EFC": "fully connected layer across tokens",
     "Attn": "self-attention",

@@ -63,6 +63,7 @@ FC = declare(OperatorInfo("FC", "dense", frozenset({"dense"})))
 SIGMOID_GATING = declare(OperatorInfo("SG", "dense", frozenset({"pair"})))
 SUM = declare(OperatorInfo("Sum", "dense", frozenset({"pair"}), symmetric=True))
 DOT_PRODUCT = declare(OperatorInfo("DP", "dense", frozenset({"dense", "sparse"})))
+PLAIN_DOT_PRODUCT = declare(OperatorInfo("PlainDP", "dense", frozenset({"dense", "sparse"})))
 FLAT = declare(OperatorInfo("Flat", "dense", frozenset({"sparse"})))  # ours, not the paper's
 EFC = declare(OperatorInfo("EFC", "sparse", frozenset({"sparse"})))
 ATTENTION = declare(OperatorInfo("Attn", "sparse", frozenset({"sparse"})))
