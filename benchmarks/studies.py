@@ -73,7 +73,8 @@ def data_of(log: str, data: Path, out: Path) -> Path:
 def main(arguments: list[str]) -> None:
     """Entry of `python -m benchmarks studies`."""
     parser = page_parser("studies", __doc__, "runs")
-    parser.add_argument("--study", choices=("ranking", "searched", "methods"), default="ranking")
+    studies = ("ranking", "interactions", "searched", "methods")
+    parser.add_argument("--study", choices=studies, default="ranking")
     parser.add_argument("--log", default="products", help="products, long-tail, or a real log")
     parser.add_argument("--subnets", type=int, default=120)
     parser.add_argument("--repeated", type=int, default=12, help="subnets trained with every seed")
@@ -98,7 +99,7 @@ def main(arguments: list[str]) -> None:
     from nasrec.train import TrainConfig
 
     torch.set_num_threads(1)
-    methods, searching = options.study == "methods", options.study != "ranking"
+    methods, searching = options.study == "methods", options.study in ("searched", "methods")
     config = StudyConfig(
         space=NASREC_FULL.with_(
             name="narrow",
@@ -117,8 +118,9 @@ def main(arguments: list[str]) -> None:
         scoring=ScoreConfig(finetune_rows=FINETUNE_ROWS, valid_rows=10_000 if methods else 20_000),
         others=() if methods else tuple(options.score.split(",")),
     )
-    name = f"{options.log}-{options.study}" if searching else options.log
-    folder = options.out / "studies" / name
+    name = options.log if options.study == "ranking" else f"{options.log}-{options.study}"
+    # Those that train random subnets share them.
+    folder = options.out / "studies" / (name if searching else options.log)
     request = DataRequest(data_of(options.log, options.data, options.out))
     if options.study == "searched":
         sizes: dict[str, Any] = {"evaluations": 60, "top_k": 3}
@@ -128,6 +130,8 @@ def main(arguments: list[str]) -> None:
     elif methods:
         sizes = {"evaluations": 40, "top_k": 2, "scratch": 8}
         run_study("methods", request, folder, config, variants=variants_named("paper"), **sizes)
+    elif options.study == "interactions":
+        run_study("interactions", request, folder, config.model_copy(update={"others": ()}))
     else:
         variants = variants_named(options.variants)
         run_study("ranking", request, folder, config, variants=variants, ranker=options.ranker)

@@ -264,6 +264,28 @@ def test_bad_input_at_the_command_line(log, tmp_path, more, words):
     assert not out.exists()
 
 
+def test_one_dot_product_against_the_other(log, tmp_path):
+    space = ONE_BLOCK.with_(dense_ops=("DP", "FC"))
+    config = CONFIG.model_copy(update={"space": space, "seeds": 1})
+    out = tmp_path / "study"
+    found, _ = run_study("interactions", log, out, config, QUIET)
+    balanced, plain = found["rows"]
+    assert [row["name"] for row in found["rows"]] == ["DP", "PlainDP"]
+    for ours, theirs in zip(balanced["subnets"], plain["subnets"], strict=True):
+        assert json.loads(json.dumps(ours).replace('"DP"', '"PlainDP"')) == theirs
+    for row in found["rows"]:
+        assert len(row["logloss"]) == 5
+        assert min(row["supernet_rows_per_second"], row["weights"], row["madds"]) > 0
+        assert -1 <= row["statistics"]["kendall"]["value"] <= 1
+    assert balanced["supernet_weights"] != plain["supernet_weights"]
+    assert "| PlainDP |" in (out / "interactions.md").read_text()
+    again, _ = run_study("interactions", log, out, config, QUIET)
+    assert [row["logloss"] for row in again["rows"]] == [row["logloss"] for row in found["rows"]]
+    with pytest.raises(ConfigError, match="has no operator DP"):
+        only = config.model_copy(update={"space": space.with_(dense_ops=("FC",))})
+        run_study("interactions", log, tmp_path / "none", only, QUIET)
+
+
 def test_unknown_studies_are_refused():
     done = CliRunner().invoke(app, ["study", "rankings"])
     assert done.exit_code == 2

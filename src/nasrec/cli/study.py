@@ -103,6 +103,40 @@ def ranking(
     return _run("ranking", options, lambda: {"variants": _variants(variants), "ranker": ranker})
 
 
+@study_app.command(
+    "interactions", epilog="Example: nasrec study interactions data --out study --subnets 24"
+)
+@command(RESUME)
+def interactions(
+    data: Data,
+    out: Out,
+    label: Label = None,
+    subnets: Subnets = 100,
+    rows: Rows = None,
+    seeds: Seeds = 2,
+    space: Space = "full-study",
+    epochs: Epochs = 1,
+    batch_size: BatchSize = 1024,
+    learning_rate: LearningRate = 0.12,
+    finetune_rows: FinetuneRows = None,
+    valid_rows: ValidRows = None,
+    embedding_dim: EmbeddingDim = None,
+    seed: Seed = 0,
+    valid: Valid = None,
+    test: Test = None,
+    ignore: Ignore = None,
+    schema: SchemaFile = None,
+    format: Format = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> tuple[Any, str]:
+    """What balancing the dot product changes: the same networks with it and with the plain one.
+
+    Weights, speed of the supernet, losses from scratch, and how well scores order them.
+    """
+    return _run("interactions", locals(), dict)
+
+
 @study_app.command("cdf", epilog="Example: nasrec study cdf data --out study --subnets 24")
 @command(RESUME)
 def cdf(

@@ -1,4 +1,4 @@
-"""Does a supernet order subnets as training from scratch does? (paper Figure 3, Tables 2 and 3)"""
+"""Does a supernet order subnets as training from scratch does? (paper Figure 3, Table 3)"""
 
 from __future__ import annotations
 

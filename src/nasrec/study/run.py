@@ -15,6 +15,7 @@ from nasrec.study.cdf import cdf
 from nasrec.study.config import StudyConfig
 from nasrec.study.cost import cost
 from nasrec.study.found import Found
+from nasrec.study.interactions import interactions
 from nasrec.study.methods import methods
 from nasrec.study.ranking import ranking
 from nasrec.study.searched import searched
@@ -27,6 +28,7 @@ STUDIES: dict[str, Callable[..., Found]] = {
     "cost": cost,
     "searched": searched,
     "methods": methods,
+    "interactions": interactions,
 }
 
 
