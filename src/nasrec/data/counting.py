@@ -9,8 +9,8 @@ each for itself; if they are many, a range of their hashes at a time.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,31 +25,37 @@ dictionaries, up to a quarter of a gigabyte."""
 FULL = 255
 """A sum that nothing is added to any more."""
 
-Hashes = Callable[[], Iterable[NDArray[np.uint64]]]
+Hashes = Sequence[NDArray[np.uint64]]
 Counts = Sequence[NDArray[np.uint32]]
-Found = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def frequent(hashes: Hashes, counts: Counts, least: int) -> Found:
+class Frequent(NamedTuple):
+    """Values in order of their places: (n,) their hashes, where each is, with the dictionaries one
+    after the other, and their counts."""
+
+    hashes: NDArray[np.uint64]
+    places: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def frequent(hashes: Hashes, counts: Counts, least: int) -> Frequent:
     """The values that occur at least so often in all.
 
     Args:
-        hashes: begins to give the hashes of each dictionary, in which they are different; called
-            several times.
+        hashes: of each dictionary, in which they are different; best mapped from a file.
         counts: how often each of them occurs there.
         least: 1 or more.
-
-    Returns:
-        (n,) a place of each such value, rising, with the dictionaries one after the other; and
-        (n,) its count.
     """
     found = list((_counted if library() is not None else _sorted)(hashes, counts, least))
-    places, totals = (np.concatenate(each) for each in zip(*found, strict=True))
-    order = np.argsort(places)
-    return places[order], totals[order]
+    order = np.argsort(np.concatenate([values.places for values in found]))
+    return Frequent(
+        np.concatenate([values.hashes for values in found])[order],
+        np.concatenate([values.places for values in found])[order],
+        np.concatenate([values.counts for values in found])[order],
+    )
 
 
-def _counted(hashes: Hashes, counts: Counts, least: int) -> Iterator[Found]:
+def _counted(hashes: Hashes, counts: Counts, least: int) -> Iterator[Frequent]:
     """What `frequent` gives, by ranges of the hash and in no order; by the kernels."""
     kernels, entries = library(), sum(map(len, counts))
     assert kernels is not None
@@ -57,13 +63,13 @@ def _counted(hashes: Hashes, counts: Counts, least: int) -> Iterator[Found]:
     sums = np.zeros(1 << int(np.clip(entries.bit_length(), *SUMS)), np.uint8)
     reached = min(least, FULL)
     shared = ctypes.c_uint64(len(sums) - 1), *_pointers(sums)
-    for values, seen in zip(hashes(), counts, strict=True):
+    for values, seen in zip(hashes, counts, strict=True):
         kernels.add_counts(ctypes.c_long(len(values)), *_pointers(values, seen), *shared)
     bits = _bits(int(np.count_nonzero(sums >= reached)))
     for number in range(1 << bits):
         chosen = *shared, *map(ctypes.c_long, (reached, bits)), ctypes.c_uint64(number)
         table, used, begin = np.zeros((1 << 10, 3), np.int64), np.zeros(1, np.int64), 0
-        for values, seen in zip(hashes(), counts, strict=True):
+        for values, seen in zip(hashes, counts, strict=True):
             done = 0
             while True:
                 done += kernels.count_values(
@@ -78,15 +84,15 @@ def _counted(hashes: Hashes, counts: Counts, least: int) -> Iterator[Found]:
             begin += len(values)
         totals = table[:, 1]
         kept = totals >= least
-        yield table[kept, 2], totals[kept]
+        yield Frequent(table[kept, 0].view(np.uint64), table[kept, 2], totals[kept])
 
 
-def _sorted(hashes: Hashes, counts: Counts, least: int) -> Iterator[Found]:
+def _sorted(hashes: Hashes, counts: Counts, least: int) -> Iterator[Frequent]:
     """What `frequent` gives, by ranges of the hash and in no order; by sorting."""
     bits = _bits(sum(map(len, counts)))
     for number in range(1 << bits):
         begin, pieces = 0, []
-        for values, seen in zip(hashes(), counts, strict=True):
+        for values, seen in zip(hashes, counts, strict=True):
             chosen = seen > 0
             if bits:
                 chosen &= values >> np.uint64(64 - bits) == number
@@ -94,10 +100,10 @@ def _sorted(hashes: Hashes, counts: Counts, least: int) -> Iterator[Found]:
             pieces.append((values[here], seen[here], begin + here))
             begin += len(values)
         drawn, seen, places = (np.concatenate(each) for each in zip(*pieces, strict=True))
-        _, first, numbers = np.unique(drawn, return_index=True, return_inverse=True)
+        found, first, numbers = np.unique(drawn, return_index=True, return_inverse=True)
         totals = np.bincount(numbers, seen, len(first)).astype(np.int64)  # exact below 2**53
         kept = totals >= least
-        yield places[first[kept]], totals[kept]
+        yield Frequent(found[kept], places[first[kept]], totals[kept])
 
 
 def _bits(values: int) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from nasrec.data.counting import frequent
 from nasrec.data.encode import CategoricalEncoder, Encoder, fit_dense, vocabulary
+from nasrec.data.hash import texts_of_width
 from nasrec.data.schema import Column
 from nasrec.data.split import Codes
 from nasrec.data.staging import Part, Plan, in_order
@@ -55,25 +58,28 @@ def fit(
                 learnt.write_parquet(aside, compression="uncompressed")
         return CategoricalEncoder.of(column, pl.read_parquet(file, glob=False)["value"])
 
-    slots = np.cumsum([0, *(column.slots for column in plan.schema.categorical)]).tolist()
-    jobs = (
-        partial(learn, i, c, s)
-        for i, (c, s) in enumerate(zip(plan.schema.categorical, slots, strict=False))
-    )
-    return Encoder(dense, list(in_order(jobs, threads)))
+    columns = plan.schema.categorical
+    slots = np.cumsum([0, *(column.slots for column in columns)]).tolist()
+    # The largest first: none is then left to be learnt alone at the end.
+    order = sorted(range(len(columns)), key=lambda i: -sum(part.entries(i) for part in parts))
+    with ThreadPoolExecutor(threads) as pool:
+        learnt = list(pool.map(lambda i: learn(i, columns[i], slots[i]), order))
+    return Encoder(dense, [learnt[order.index(i)] for i in range(len(columns))])
 
 
-def missing_numbers(parts: Sequence[Part], codes: Sequence[Codes], plan: Plan) -> dict[str, float]:
+def missing_numbers(
+    parts: Sequence[Part], codes: Sequence[Codes], plan: Plan, threads: int
+) -> dict[str, float]:
     """Share of the train rows without a value, by numeric column; encoded, it looks like 0."""
-    rows = max(1, sum(int((part_codes == TRAIN).sum()) for part_codes in codes))
-    return {
-        number.name: sum(
-            np.count_nonzero(np.isnan(part.column(f"dense{i}")) & (part_codes == TRAIN))
-            for part, part_codes in zip(parts, codes, strict=True)
-        )
-        / rows
-        for i, number in enumerate(plan.dense)
-    }
+
+    def missing(part: Part, part_codes: Codes) -> list[int]:
+        train = part_codes == TRAIN
+        numbers = part.columns([f"dense{i}" for i in range(len(plan.dense))])
+        return [int(train.sum()), *(int((np.isnan(x) & train).sum()) for x in numbers)]
+
+    jobs = (partial(missing, part, c) for part, c in zip(parts, codes, strict=True))
+    rows, *counts = map(sum, zip(*in_order(jobs, threads), strict=True))
+    return {n.name: count / max(1, rows) for n, count in zip(plan.dense, counts, strict=True)}
 
 
 def _counts(
@@ -84,37 +90,40 @@ def _counts(
     column: Column,
 ) -> pl.DataFrame:
     """`value` and `count` of the values of a column that occur often enough in train."""
-    seen = [
-        _occurrences(part, rows, slots, part.arrays[f"hashes{number}"][2])
-        for part, rows in zip(parts, train, strict=True)
-    ]
-    hashes = partial(map, lambda part: part.hashes(number), parts)
-    places, counts = frequent(hashes, seen, column.min_count or 1)
-    begins = np.concatenate([[0], np.cumsum([len(counts) for counts in seen])])
-    cuts = np.searchsorted(places, begins)
-    texts = [
-        part.texts(number, places[low:high] - begin)
-        for part, begin, (low, high) in zip(parts, begins, pairwise(cuts), strict=False)
-        if low < high
-    ]
-    values = pl.concat(texts) if texts else pl.Series([], dtype=pl.String)
-    return pl.DataFrame({"value": values, "count": counts})
+    names = [f"hashes{number}", *(f"id{slot}" for slot in slots)]
+    hashes, seen = [], []
+    for part, rows in zip(parts, train, strict=True):
+        known, *ids = part.columns(names)
+        hashes.append(known)
+        seen.append(_occurrences(ids, rows, len(known)))
+    found = frequent(hashes, seen, column.min_count or 1)
+    widths = {part.widths[number] for part in parts}
+    if len(widths) == 1 and (width := widths.pop()):
+        values = texts_of_width(found.hashes, width)
+    else:
+        begins = np.concatenate([[0], np.cumsum([len(known) for known in hashes])])
+        cuts = np.searchsorted(found.places, begins)
+        texts = [
+            part.texts(number, found.places[low:high] - begin)
+            for part, begin, (low, high) in zip(parts, begins, pairwise(cuts), strict=False)
+        ]
+        values = pl.concat(texts)
+    return pl.DataFrame({"value": values, "count": found.counts})
 
 
 def _occurrences(
-    part: Part, train: NDArray[np.bool_], slots: range, length: int
+    ids: Sequence[NDArray[Any]], train: NDArray[np.bool_], length: int
 ) -> NDArray[np.uint32]:
-    """How often each value of a part's dictionary occurs in train."""
+    """How often each value of a part's dictionary occurs in train; `ids` of each slot."""
     # The place behind the dictionary stands for "no value".
     counts, kernels = np.zeros(length + 1, dtype=np.uint32), library()
-    for slot in slots:
-        ids = part.column(f"id{slot}")
+    for slot in ids:
         if kernels is None:
-            counts += np.bincount(ids[train], minlength=length + 1).astype(np.uint32)
+            counts += np.bincount(slot[train], minlength=length + 1).astype(np.uint32)
         else:
             kernels.count_ids(
-                ctypes.c_long(len(ids)), ctypes.c_void_p(ids.ctypes.data),
-                ctypes.c_long(ids.itemsize), ctypes.c_void_p(train.ctypes.data),
+                ctypes.c_long(len(slot)), ctypes.c_void_p(slot.ctypes.data),
+                ctypes.c_long(slot.itemsize), ctypes.c_void_p(train.ctypes.data),
                 ctypes.c_void_p(counts.ctypes.data),
             )  # fmt: skip
     return counts[:length]

@@ -82,6 +82,8 @@ def texts_of_width(hashes: NDArray[np.uint64], width: int) -> pl.Series:
         hashes: of texts of ASCII without newlines; `MISSING` becomes null.
         width: their bytes, 1 or more.
     """
+    if not len(hashes):
+        return pl.Series([], dtype=pl.String)
     words = _unmixed(hashes) ^ np.uint64(width * int(_START) % 2**64)
     missing = np.flatnonzero(hashes == MISSING)
     words[missing] = 0

@@ -50,18 +50,26 @@ class Passes:
         self.chunk_bytes, self.threads, self.tell = chunk_bytes, threads, tell
         self.plans = [Plan(schema, spec if len(s.splits) > 1 else None, lenient) for s in sources]
         self.rows: dict[str, int] = {}
+        self._began = time.perf_counter()
 
-    def prepare(self) -> tuple[dict[str, Any], list[BadLine]]:
-        """Write everything but the manifest, which is returned without its sources, and with the
-        warnings of these passes; and the bad lines."""
-        began = time.perf_counter()
+    def read(self) -> list[list[Part]]:
+        """The first pass: the parts of each source."""
         parts = [self._stage(s, plan) for s, plan in zip(self.sources, self.plans, strict=True)]
         self.rows = {
             s.role: sum(p.rows for p in found) for s, found in zip(self.sources, parts, strict=True)
         }
+        self._tell_bad([line for found in parts for part in found for line in part.bad])
+        self.tell(f"read {sum(self.rows.values()):,} rows in {self._seconds():.1f} s")
+        return parts
+
+    def write(self, parts: Sequence[Sequence[Part]]) -> tuple[dict[str, Any], list[BadLine]]:
+        """Write everything but the manifest, which is returned without its sources, and with the
+        warnings of these passes; and the bad lines.
+
+        Args:
+            parts: what `read` gave.
+        """
         bad = [line for found in parts for part in found for line in part.bad]
-        self._tell_bad(bad)
-        self.tell(f"read {sum(self.rows.values()):,} rows in {time.perf_counter() - began:.1f} s")
         codes = [
             found
             for source, plan, of in zip(self.sources, self.plans, parts, strict=True)
@@ -103,11 +111,11 @@ class Passes:
                 }
                 for name, rows, clicked in zip(SPLITS, counts, clicks, strict=True)
             },
-            "missing": missing_numbers(all_parts, codes, self.plans[0]),
+            "missing": missing_numbers(all_parts, codes, self.plans[0], self.threads),
             "bad_rows": {"count": len(bad), "first": [told(line) for line in bad[:SHOWN]]},
             "warnings": found,
         }
-        self.tell(f"done in {time.perf_counter() - began:.1f} s")
+        self.tell(f"done in {self._seconds():.1f} s")
         return manifest, bad
 
     @property
@@ -117,6 +125,9 @@ class Passes:
     @property
     def _grouped(self) -> bool:
         return self.schema.group is not None
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
 
     def _stage(self, source: GivenLog, plan: Plan) -> list[Part]:
         require_columns(plan.columns, source.log.columns, source.log.name)

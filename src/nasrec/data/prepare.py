@@ -185,10 +185,11 @@ def prepare(
     with working(out, begun) as work:
         run = Passes(work, sources, schema, spec, bad_rows != "error", chunk_bytes, threads, tell)
         with ThreadPoolExecutor(1) as pool:
-            # Beside parsing the files, as reading them for their checksums.
             leaks = pool.submit(find_leaks, _thinned(sample), schema)
+            parts = run.read()
+            # Beside what one processor does alone: the split, the last vocabulary, the last part.
             identities = pool.submit(identities_of, sources)
-            manifest, bad = run.prepare()
+            manifest, bad = run.write(parts)
             manifest["warnings"][:0] = [*leaks.result(), *split_warnings(schema, spec)]
             manifest["sources"] = described(sources, identities.result(), run.rows)
         manifest["recipe"] = recipe_of(settings, identities.result())

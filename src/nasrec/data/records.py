@@ -44,27 +44,29 @@ def write_records(
         ShardWriter(folder, name, layout, int(count))
         for name, count in zip(SPLITS, rows.sum(axis=0), strict=True)
     ]
-    before = np.cumsum(rows, axis=0) - rows
+    before, ends = np.cumsum(rows, axis=0) - rows, np.cumsum(rows, axis=1)
     todo = [
         number
         for number in range(len(parts))
         if any(writer.row < before[number, i] + rows[number, i] for i, writer in enumerate(writers))
     ]
-    jobs = (partial(encode_part, parts[i], plan, encoder, layout) for i in todo)
+    jobs = (partial(encode_part, parts[i], codes[i], plan, encoder, layout) for i in todo)
     try:
         for number, records in zip(todo, in_order(iter(jobs), threads), strict=True):
-            for i, writer in enumerate(writers):
-                done = writer.row - int(before[number, i])
-                if done < rows[number, i]:
-                    chosen = np.flatnonzero(codes[number] == i)[max(0, done) :]
-                    writer.write(records.take(chosen))
+            for writer, there, begin, end in zip(
+                writers, before[number], ends[number] - rows[number], ends[number], strict=True
+            ):
+                done = max(0, writer.row - int(there))
+                writer.write(records[int(begin) + done : int(end)])
     finally:
         for writer in writers:
             writer.close()
 
 
-def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Records:
-    """The records of all rows of a part."""
+def encode_part(part: Part, codes: Codes, plan: Plan, encoder: Encoder, layout: Layout) -> Records:
+    """The records of all rows of a part, those of each split together."""
+    to = np.empty(part.rows, np.int32)
+    to[np.argsort(codes, kind="stable")] = np.arange(part.rows, dtype=np.int32)
     slots = sum(category.slots for category in encoder.categorical)
     names = ["label", *(["weight"] * layout.weighted), *(["groups"] * layout.grouped)]
     names += [f"dense{i}" for i in range(layout.n_dense)] + [f"id{i}" for i in range(slots)]
@@ -82,22 +84,22 @@ def encode_part(part: Part, plan: Plan, encoder: Encoder, layout: Layout) -> Rec
         for _ in range(category.slots):
             columns.append((given[f"id{len(columns)}"], table))
     dense = [given[f"dense{i}"] for i in range(layout.n_dense)]
-    records["label"] = given["label"]
+    records["label"][to] = given["label"]
     if layout.weighted:
-        records["weight"] = given["weight"]
+        records["weight"][to] = given["weight"]
     if layout.grouped:
-        records["group"] = given["groups"]
+        records["group"][to] = given["groups"]
     if library() is not None:
-        _fill(records, [_once_encoded(encoder, i, n) for i, n in enumerate(dense)], columns)
+        _fill(records, to, [_once_encoded(encoder, i, n) for i, n in enumerate(dense)], columns)
         return records
     for start in range(0, part.rows, BLOCK):
-        block = records[start : start + BLOCK]
+        block = to[start : start + BLOCK]
         for i, numbers in enumerate(dense):
             encoded = _once_encoded(encoder, i, numbers[start : start + BLOCK])
-            block["dense"][:, i] = np.where(np.isnan(encoded), 0, encoded)
+            records["dense"][block, i] = np.where(np.isnan(encoded), 0, encoded)
         for i, (ids, table) in enumerate(columns):
             values = ids[start : start + BLOCK]
-            block[f"id{i}"] = values if table is None else table.take(values)
+            records[f"id{i}"][block] = values if table is None else table.take(values)
     return records
 
 
@@ -116,6 +118,7 @@ class _Column(ctypes.Structure):
 
 def _fill(
     records: Records,
+    to: NDArray[np.int32],
     dense: Sequence[NDArray[np.float32]],
     columns: Sequence[tuple[NDArray[Any], NDArray[Any] | None]],
 ) -> None:
@@ -123,6 +126,7 @@ def _fill(
 
     Args:
         records: (n,) with the other fields.
+        to: (n,) which record each row becomes.
         dense: (n,) each.
         columns: of each slot, (n,) ids, or places in a table of ids.
     """
@@ -141,7 +145,7 @@ def _fill(
         jobs.append(_Column(ids.ctypes.data, given, ids.itemsize, kind.itemsize, at, False))
     kernels.fill_records(
         *(ctypes.c_long(size) for size in (len(records), records.itemsize)),
-        (_Column * len(jobs))(*jobs), ctypes.c_long(len(jobs)),
+        ctypes.c_void_p(to.ctypes.data), (_Column * len(jobs))(*jobs), ctypes.c_long(len(jobs)),
         ctypes.c_void_p(records.ctypes.data),
     )  # fmt: skip
 

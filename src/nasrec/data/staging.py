@@ -100,9 +100,12 @@ class Plan:
         lists = any(column.multi_valued for column in self.categorical)
         if lists or self.lenient or any(other is not None for other in others):
             return {}
-        numbers = [self.schema.label, *(column.name for column in self.dense)]
+        numbers = {self.schema.label: Kind("number")}
+        for column in self.dense:
+            logarithm = column.transform == "log1p"
+            numbers[column.name] = Kind("logarithm" if logarithm else "number")
         texts = {c.name: Kind(c.hash_as, c.hash_size) for c in self.categorical}
-        return {**dict.fromkeys(numbers, Kind("number")), **texts}
+        return numbers | texts
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -232,6 +235,10 @@ class Part:
         """The hashes in the dictionary of a categorical column."""
         return self.column(f"hashes{column}")
 
+    def entries(self, column: int) -> int:
+        """How many values the dictionary of a categorical column has; 0 if it has none."""
+        return self.arrays.get(f"hashes{column}", ("", 0, 0))[2]
+
     def texts(self, column: int, rows: NDArray[np.int64]) -> pl.Series:
         """Some texts of the dictionary of a categorical column; null is the missing value."""
         if width := self.widths[column]:
@@ -266,11 +273,11 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     for i, number in enumerate(plan.dense):
         read = plain.get(number.name)
         numbers = number.numbers(chunk) if read is None else read.values
-        present.append(not bool(np.isnan(numbers).all()))
         # What needs no statistics is encoded at once: half the bytes. Missing stays NaN, to be
         # counted among the rows of train.
-        if number.transform != "standardize":
+        if number.transform != "standardize" and numbers.dtype != np.float32:
             numbers = number.transformed(numbers)
+        present.append(not bool(np.isnan(numbers).all()))
         columns[f"dense{i}"] = numbers
     slot, widths = 0, []
     for i, category in enumerate(plan.categorical):

@@ -11,7 +11,7 @@
    first, `numbers` the number of each of the n. Returns how many there are; -1 without memory. */
 long distinct_hashes(long n, const uint64_t *hashes, uint64_t *keys, uint32_t *numbers,
                      int64_t *rows) {
-    uint64_t size = 1 << 10, count = 0;
+    uint64_t size = 1 << 12, count = 0; /* enough for most columns; large ones get room for all */
     uint32_t *table = calloc(size, sizeof(uint32_t)); /* 1 more than the number; 0 is free */
     if (!table) return -1;
     for (long i = 0; i < n; i++) {
@@ -26,7 +26,7 @@ long distinct_hashes(long n, const uint64_t *hashes, uint64_t *keys, uint32_t *n
         numbers[i] = table[at] - 1;
         if (2 * count <= size) continue;
         free(table);
-        size *= 4;
+        while (size < 2 * (uint64_t)n) size *= 2;
         if (!(table = calloc(size, sizeof(uint32_t)))) return -1;
         for (uint64_t j = 0; j < count; j++) {
             for (at = keys[j] & (size - 1); table[at]; at = (at + 1) & (size - 1)) {}

@@ -11,7 +11,7 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-#define BLOCK 1024 /* rows: their text and the ends of their fields stay in the second cache */
+#define BLOCK 128  /* rows: their text and the ends of their fields stay in the first cache */
 #define LINE 64
 #define AHEAD 16   /* texts: as long as memory takes to answer */
 
@@ -104,11 +104,11 @@ INLINE uint64_t hash(const char *from, const char *to, const char *last) {
 
 #define BYTES(x) (0x0101010101010101ull * (x))
 
-/* One to eight decimal digits, all at once (D. Lemire, "Quickly parsing eight digits", 2018). */
+/* Up to eight decimal digits, all at once (D. Lemire, "Quickly parsing eight digits", 2018). */
 INLINE int short_number(const char *from, const char *to, uint64_t *value) {
     uint64_t x;
     memcpy(&x, from, 8);
-    x = (x ^ BYTES('0')) << (64 - 8 * (to - from));
+    x = from < to ? (x ^ BYTES('0')) << ((64 - 8 * (to - from)) & 63) : 0;
     *value = 10 * x + (x >> 8);
     *value = ((*value & 0xFF000000FF) * (100 + (1000000ull << 32)) +
               (*value >> 16 & 0xFF000000FF) * (1 + (10000ull << 32))) >> 32;
@@ -197,14 +197,35 @@ INLINE int32_t id(int64_t x, int64_t size, uint64_t inverse) {
     return 1 + (int32_t)((unsigned __int128)(inverse * (uint64_t)x) * (uint64_t)size >> 64);
 }
 
-/* What is to be made of a column: a `double` (0); the hash (1); or, if `size` is not 0, the id
-   among so many that the hash or an integer of base 10 or 16 has: 1 + it modulo (size - 1), and 0
-   where there is no value. Told are: whether all fields could be read so, and, of those whose hash
-   is asked for, the least and the greatest length of those that are not empty. */
+/* What is to be made of a column: a `double` (0); what a table of so many values, and one for NaN
+   behind them, has for the number (2); the hash (1); or, if `size` is not 0, the id among so many
+   that the hash or an integer of base 10 or 16 has: 1 + it modulo (size - 1), and 0 where there is
+   no value. Told are: whether all fields could be read so; of those whose hash is asked for, the
+   least and the greatest length of those that are not empty; and of numbers that are not in the
+   table, how many there are, in which rows, and which. */
 typedef struct {
-    int64_t column, kind, size, plain, shortest, longest;
+    int64_t column, kind, size, plain, shortest, longest, others;
     void *out;
+    const float *table;
+    int64_t *rows;
+    double *numbers;
 } Job;
+
+/* Where in a table of so many values the number of a field is, if it is short: 0, 1, ..., `size` for
+   no number; more for any other. */
+INLINE uint64_t place(const char *from, const char *to, const char *last, uint64_t size) {
+    uint64_t few;
+    if (to - from > 8 || last - from < 8 || !short_number(from, to, &few) || few >= size)
+        return size + 1;
+    return from < to ? few : size;
+}
+
+/* The same of a number: those below 0 are with it; -0.0 is not in the table. */
+INLINE uint64_t place_of(double x, uint64_t size) {
+    if (x != x) return size;
+    if (x < 0) return 0;
+    return x < size && (double)(uint64_t)x == x && !__builtin_signbit(x) ? (uint64_t)x : size + 1;
+}
 
 /* Read columns of the rows that `text_fields` has found. */
 void read_fields(const char *text, long size, long rows, long stride, const uint32_t *ends,
@@ -223,18 +244,37 @@ void read_fields(const char *text, long size, long rows, long stride, const uint
             if (!job->plain) continue;
 #define EACH(what)                                                                      \
     for (long r = low; r < high; r++) {                                                 \
-        const char *from = text + (job->column || r ? before[r] + 1 : 0), *to = text + end[r]; \
+        const char *from = text + (column || r ? before[r] + 1 : 0), *to = text + end[r]; \
         what;                                                                           \
     }
             int plain = 1;
+            /* Not read from the job again and again, lest what is written has changed it. */
+            const long column = job->column;
+            void *const out = job->out;
             long shortest = job->shortest, longest = job->longest;
             int64_t found = 0, modulus = job->size - 1;
             uint64_t inverse = modulus > 0 ? ~0ull / (uint64_t)modulus + 1 : 0;
-            int32_t *ids = job->out;
+            int32_t *ids = out;
             if (job->kind == 0)
-                EACH(plain &= number(from, to, last, (double *)job->out + r))
+                EACH(plain &= number(from, to, last, (double *)out + r))
+            else if (job->kind == 2) {
+                const uint64_t size = job->size;
+                const float *table = job->table;
+                EACH(uint64_t at = place(from, to, last, size);
+                     if (at > size) {
+                         double x = 0;
+                         plain &= number(from, to, last, &x);
+                         at = place_of(x, size);
+                         if (at > size) {
+                             job->rows[job->others] = r;
+                             job->numbers[job->others++] = x;
+                             continue;
+                         }
+                     }
+                     ((float *)out)[r] = table[at])
+            }
             else if (job->kind == 1 && !job->size)
-                EACH(((uint64_t *)job->out)[r] = hash(from, to, last);
+                EACH(((uint64_t *)out)[r] = hash(from, to, last);
                      longest = to - from > longest ? to - from : longest;
                      shortest = from < to && to - from < shortest ? to - from : shortest)
             else if (job->kind == 1)

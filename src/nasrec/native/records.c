@@ -15,8 +15,8 @@ typedef struct {
     int64_t bytes, stored, at, numbers;
 } Column;
 
-INLINE void ids(const Column *column, long low, long high, long width, char *records, int bytes,
-                int stored) {
+INLINE void ids(const Column *column, long low, long high, long width, const int32_t *to,
+                char *records, int bytes, int stored) {
     for (long r = low; r < high; r++) {
         uint32_t id = 0;
         memcpy(&id, column->values + r * bytes, bytes);
@@ -25,11 +25,13 @@ INLINE void ids(const Column *column, long low, long high, long width, char *rec
             id = 0;
             memcpy(&id, column->table + place * stored, stored);
         }
-        memcpy(records + r * width + column->at, &id, stored);
+        memcpy(records + to[r] * width + column->at, &id, stored);
     }
 }
 
-void fill_records(long rows, long width, const Column *columns, long count, char *records) {
+/* Row r becomes record to[r]. */
+void fill_records(long rows, long width, const int32_t *to, const Column *columns, long count,
+                  char *records) {
     for (long low = 0; low < rows; low += BLOCK) {
         long high = low + BLOCK < rows ? low + BLOCK : rows;
         for (const Column *c = columns; c < columns + count; c++) {
@@ -38,12 +40,12 @@ void fill_records(long rows, long width, const Column *columns, long count, char
                     float value;
                     memcpy(&value, c->values + 4 * r, 4);
                     if (value != value) value = 0;
-                    memcpy(records + r * width + c->at, &value, 4);
+                    memcpy(records + to[r] * width + c->at, &value, 4);
                 }
                 continue;
             }
 #define CASE(a, b) \
-    case 8 * a + b: ids(c, low, high, width, records, a, b); break
+    case 8 * a + b: ids(c, low, high, width, to, records, a, b); break
             switch (8 * c->bytes + c->stored) {
                 CASE(1, 1); CASE(1, 2); CASE(1, 4);
                 CASE(2, 1); CASE(2, 2); CASE(2, 4);

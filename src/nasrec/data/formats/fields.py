@@ -16,16 +16,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nasrec.data import logarithm
 from nasrec.data.formats.scan import NEWLINE
 from nasrec.native import library
 
 
 class Kind(NamedTuple):
-    """How fields are read: as numbers (float64, NaN where missing); as hashes of texts (uint64, see
-    data/hash.py); or, with a `size`, as ids of a column that hashes texts or the integers that they
-    spell (int32, see data/encode.py)."""
+    """How fields are read: as numbers (float64, NaN where missing); as the logarithms of counts
+    (float32, see data/logarithm.py); as hashes of texts (uint64, see data/hash.py); or, with a
+    `size`, as ids of a column that hashes texts or the integers that they spell (int32, see
+    data/encode.py)."""
 
-    read_as: Literal["number", "text", "decimal", "hex"]
+    read_as: Literal["number", "logarithm", "text", "decimal", "hex"]
     size: int = 0
 
     @property
@@ -33,7 +35,7 @@ class Kind(NamedTuple):
         """Of what is read."""
         if self.size:
             return np.int32
-        return np.float64 if self.read_as == "number" else np.uint64
+        return {"number": np.float64, "logarithm": np.float32}.get(self.read_as, np.uint64)
 
 
 class Read(NamedTuple):
@@ -46,14 +48,14 @@ class Read(NamedTuple):
 
 LINE = 64
 """Bytes: columns begin at cache lines."""
-KINDS = {"number": 0, "text": 1, "decimal": 10, "hex": 16}
+KINDS = {"number": 0, "text": 1, "logarithm": 2, "decimal": 10, "hex": 16}
 
 
 class _Job(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("column", "kind", "size", "plain")),
-        *((name, ctypes.c_int64) for name in ("shortest", "longest")),
-        ("out", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("shortest", "longest", "others")),
+        *((name, ctypes.c_void_p) for name in ("out", "table", "rows", "numbers")),
     ]
 
 
@@ -82,18 +84,28 @@ class Fields:
         sizes = [self.rows * np.dtype(kind.dtype).itemsize for kind in kinds.values()]
         begins = np.cumsum([0, *(-(-size // LINE) * LINE for size in sizes)]).tolist()
         room, found = np.empty(begins[-1], np.uint8), {}
+        # Hardly any number is not in the table, and memory not touched costs nothing.
+        others: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         places = zip(jobs, begins, sizes, kinds.items(), strict=False)
         for job, begin, size, (name, kind) in places:
             found[name] = room[begin : begin + size].view(kind.dtype)
             job.column, job.kind = self.names.index(name), KINDS[kind.read_as]
             job.size, job.plain, job.shortest = kind.size, 1, len(self.text)
             job.out = found[name].ctypes.data
+            if kind.read_as == "logarithm":
+                others[name] = np.empty(self.rows, np.int64), np.empty(self.rows)
+                job.size, job.table = logarithm.TABLE, logarithm.table().ctypes.data
+                job.rows, job.numbers = (x.ctypes.data for x in others[name])
         kernels.read_fields(
             ctypes.c_void_p(self.text.ctypes.data),
             *_longs(len(self.text), self.rows, self.ends.shape[1]),
             ctypes.c_void_p(self.ends.ctypes.data), *_longs(len(self.names)), jobs,
             *_longs(len(jobs)),
         )  # fmt: skip
+        for job, name in zip(jobs, kinds, strict=True):
+            if job.others:
+                rows, numbers = others[name]
+                found[name][rows[: job.others]] = logarithm.log1p(numbers[: job.others])
         return {
             name: Read(values, job.longest if job.shortest == job.longest else 0)
             for job, (name, values) in zip(jobs, found.items(), strict=True)
