@@ -120,6 +120,7 @@ def test_it_outlives_pickling_and_its_files(tmp_path):
     assert (tmp_path / "run/model/manifest.json").is_file()
 
 
+@pytest.mark.slow
 def test_budgets_and_callbacks():
     heard = []
     config = CONFIG | {"recipes": [recipe.model_dump() for recipe in RECIPES]}

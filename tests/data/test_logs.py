@@ -140,6 +140,7 @@ def test_few_columns_are_those_of_all(tmp_path_factory, pieces):
     st.lists(st.lists(st.text('ab,"\n\r é1', max_size=4), min_size=2, max_size=2), min_size=1),
     SIZES,
 )
+@pytest.mark.slow
 def test_going_on_from_every_position(tmp_path_factory, rows, size):
     quoted = "\n".join(
         ",".join('"' + field.replace('"', '""') + '"' for field in row)

@@ -52,7 +52,13 @@ prepare(sys.argv[1], sys.argv[2], label="label", threads=2)
 """
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+#: One moment of each pass; the others wait for the slow tests.
+FAST = {"a later part", "vocabulary", "a later shard"}
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(m, marks=[pytest.mark.slow] * (m not in FAST)) for m in MOMENTS]
+)
 def test_killed_and_started_again(path, tmp_path, in_pieces, monkeypatch, moment):
     """Nothing opens, what is finished is not done again, and the bytes are the same."""
     whole = prepare(path, tmp_path / "whole", label="label")

@@ -68,6 +68,7 @@ def test_it_ranks_as_the_retraining_does_and_needs_no_supernet(tmp_path):
     assert "a linear part reads all columns" in report
 
 
+@pytest.mark.slow
 def test_a_few_steps_from_scratch_need_no_supernet_either(tmp_path):
     steps = {**SETTINGS["scoring"], "scope": "all", "start": "scratch"}
     config = CONFIG.replaced(score_by=None, scoring=steps)

@@ -156,6 +156,7 @@ def test_random_architectures_trained_from_scratch_join_the_leaderboard(tmp_path
     assert counts == {"nasrec": 2, "random": 4, "base rate": 0}
 
 
+@pytest.mark.slow
 def test_a_method_that_learns_from_rows_learns_the_same_again(tmp_path):
     settings = {"baselines": [], "method": "progressive", "top_k": 1, "relaxation": {"rows": 200}}
     arguments = (write_log(tmp_path), "label", tmp_path / "run")

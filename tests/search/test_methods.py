@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,12 +32,6 @@ def test_the_seed_decides(name) -> None:
     kw = {"goals": goals_of(name), "costs": toy_costs}
     other = search(build(name, seed=4), toy_score, evaluations=26, **kw)
     assert summary(other) != summary(run(name))
-
-
-def test_the_same_in_another_process(name) -> None:
-    code = f"from tests.search.toy import *; print(summary(run({name!r})))"
-    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
-    assert out.stdout.decode().strip() == str(summary(run(name)))
 
 
 def test_no_repetition_and_valid_architectures(name) -> None:
@@ -118,35 +108,6 @@ def test_scoring_in_portions_changes_nothing(name, at, tmp_path: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[: at + 1]))
     assert summary(run(name, tmp_path, score_many=many)) == expected
     assert sum(sizes) == 26 + 26 - at
-
-
-def test_kill_9_and_resume(name, tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.search.toy", name, str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-    )
-    deadline = time.monotonic() + 120
-    while not path.exists() or path.read_bytes().count(b"\n") <= 9:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    out, _ = process.communicate()
-    assert b"finished" not in out
-    written = path.read_bytes().count(b"\n") - 1
-    calls = []
-    with Journal(path, {"method": name, "seed": 3}) as journal:
-        found = search(
-            build(name),
-            lambda a: calls.append(a) or toy_score(a),
-            journal,
-            goals=goals_of(name),
-            costs=toy_costs,
-            evaluations=26,
-        )
-    assert summary(found) == summary(run(name))
-    assert len(calls) == 26 - written
 
 
 def test_a_time_limit_ends_the_search_and_a_longer_one_goes_on(name, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.serve.models import LOG, model_of
 onnx = pytest.importorskip("onnx", reason="needs nasrec[onnx]")
 
 #: Each takes a second or two; the other hand-made models wait for the slow tests.
-FAST = {"nasrec", "every operator", "logreg", "mlp", "dlrm", "masknet"}
+FAST = {"nasrec", "logreg", "mlp", "dlrm", "masknet"}
 MODELS = [
     name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
     for name in ("nasrec", "every operator", *BASELINES)
@@ -83,6 +83,7 @@ def test_large_tensors_go_beside(tmp_path, monkeypatch):
     load_program(tmp_path / "moved/model.onnx", "onnx")
 
 
+@pytest.mark.slow
 def test_a_program_that_differs_is_not_kept(tmp_path, monkeypatch):
     model = model_of(tmp_path, "logreg")
     true = export_module.load_program

@@ -294,6 +294,7 @@ def test_unknown_studies_are_refused():
         run_study("rankings", DataRequest("log.csv"), Path("out"), CONFIG)
 
 
+@pytest.mark.slow
 def test_the_other_studies_share_the_ground_truth(log, finished, monkeypatch):
     trained = []
     real = truth_module.run_trial
