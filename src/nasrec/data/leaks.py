@@ -134,14 +134,15 @@ def _lone_auc(groups: NDArray[np.int64], labels: NDArray[np.float32]) -> float:
     size = int(groups.max()) + 1
     clicks = np.bincount(seen, weights=seen_labels, minlength=size)
     rate = (clicks + seen_labels.mean()) / (np.bincount(seen, minlength=size) + 1)
-    scores = rate[new]
-    positives = int(new_labels.sum())
-    negatives = len(new_labels) - positives
-    if not positives or not negatives:
+    clicked = np.bincount(new, weights=new_labels, minlength=size)
+    others = np.bincount(new, minlength=size) - clicked
+    if not clicked.any() or not others.any():
         return 0.0
-    ranks = pl.Series(scores).rank("average").to_numpy()
-    below = ranks[new_labels == 1].sum() - positives * (positives + 1) / 2
-    return float(below / (positives * negatives))
+    # Groups of one rate are ties, of which half are in the right order.
+    rates, ties = np.unique(rate, return_inverse=True)
+    clicked, others = (np.bincount(ties, x, len(rates)) for x in (clicked, others))
+    below = np.cumsum(others) - others / 2
+    return float((clicked * below).sum() / (clicked.sum() * others.sum()))
 
 
 def drift_warnings(

@@ -28,6 +28,8 @@ LOOKED_AT = 1 << 16
 SAMPLE = 1 << 13
 """Rows of each split, evenly from all over it, whose numbers are compared."""
 
+Columns = dict[str, tuple[NDArray[Any], NDArray[Any] | None]]
+
 
 def write_records(
     parts: Sequence[Part],
@@ -74,7 +76,8 @@ def encode_part(part: Part, codes: Codes, plan: Plan, encoder: Encoder, layout: 
     names += [f"hashes{i}" for i in known]
     given = dict(zip(names, part.columns(names), strict=True))
     records = np.zeros(part.rows, dtype=layout.dtype)
-    columns: list[tuple[NDArray[Any], Any]] = []
+    columns: Columns = {"label": (given["label"], None)}
+    slot = 0
     for number, category in enumerate(encoder.categorical):
         table = None
         if not category.hashed:
@@ -82,9 +85,9 @@ def encode_part(part: Part, codes: Codes, plan: Plan, encoder: Encoder, layout: 
             table = np.append(category.lookup(given[f"hashes{number}"]), np.int32(category.size))
             table = table.astype(id_type(category.size))
         for _ in range(category.slots):
-            columns.append((given[f"id{len(columns)}"], table))
+            columns[f"id{slot}"] = given[f"id{slot}"], table
+            slot += 1
     dense = [given[f"dense{i}"] for i in range(layout.n_dense)]
-    records["label"][to] = given["label"]
     if layout.weighted:
         records["weight"][to] = given["weight"]
     if layout.grouped:
@@ -97,9 +100,9 @@ def encode_part(part: Part, codes: Codes, plan: Plan, encoder: Encoder, layout: 
         for i, numbers in enumerate(dense):
             encoded = _once_encoded(encoder, i, numbers[start : start + BLOCK])
             records["dense"][block, i] = np.where(np.isnan(encoded), 0, encoded)
-        for i, (ids, table) in enumerate(columns):
-            values = ids[start : start + BLOCK]
-            records[f"id{i}"][block] = values if table is None else table.take(values)
+        for field, (given_values, table) in columns.items():
+            values = given_values[start : start + BLOCK]
+            records[field][block] = values if table is None else table.take(values)
     return records
 
 
@@ -120,7 +123,7 @@ def _fill(
     records: Records,
     to: NDArray[np.int32],
     dense: Sequence[NDArray[np.float32]],
-    columns: Sequence[tuple[NDArray[Any], NDArray[Any] | None]],
+    columns: Columns,
 ) -> None:
     """Put numbers and ids into records, by the kernel.
 
@@ -128,21 +131,22 @@ def _fill(
         records: (n,) with the other fields.
         to: (n,) which record each row becomes.
         dense: (n,) each.
-        columns: of each slot, (n,) ids, or places in a table of ids.
+        columns: of other fields, (n,) what is stored, or places in a table of it.
     """
     kernels, fields = library(), records.dtype.fields
     assert kernels is not None
     assert fields is not None
     jobs = [_Column(x.ctypes.data, None, 4, 4, 4 * i, True) for i, x in enumerate(dense)]
     # To be kept until the kernel has read them.
-    tables = [
-        None if table is None else np.ascontiguousarray(table, fields[f"id{i}"][0])
-        for i, (_, table) in enumerate(columns)
-    ]
-    for i, ((ids, _), table) in enumerate(zip(columns, tables, strict=True)):
-        kind, at = fields[f"id{i}"][:2]
+    tables = {
+        field: None if table is None else np.ascontiguousarray(table, fields[field][0])
+        for field, (_, table) in columns.items()
+    }
+    for field, (values, _) in columns.items():
+        kind, at = fields[field][:2]
+        table = tables[field]
         given = None if table is None else table.ctypes.data
-        jobs.append(_Column(ids.ctypes.data, given, ids.itemsize, kind.itemsize, at, False))
+        jobs.append(_Column(values.ctypes.data, given, values.itemsize, kind.itemsize, at, False))
     kernels.fill_records(
         *(ctypes.c_long(size) for size in (len(records), records.itemsize)),
         ctypes.c_void_p(to.ctypes.data), (_Column * len(jobs))(*jobs), ctypes.c_long(len(jobs)),

@@ -306,13 +306,14 @@ def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _by_folds(labels: NDArray[np.uint8], spec: FoldSplit) -> Codes:
-    folds = np.zeros(len(labels), dtype=np.uint8)
+    codes = np.zeros(len(labels), dtype=np.uint8)
+    of_fold = np.maximum(np.arange(spec.folds) - (spec.folds - 3), 0).astype(np.uint8)
     generator = np.random.RandomState(spec.seed)
+    first = int(labels[0]) if len(labels) else 0
     # Classes in the order in which they first appear. Each fold gets as many rows of a class as
     # every `folds`-th place of the sorted labels holds, which keeps the folds equally large.
-    ordered = sorted({0, 1} & set(np.unique(labels).tolist()), key=lambda c: np.argmax(labels == c))
     begin = 0
-    for label in ordered:
+    for label in (first, 1 - first):
         rows = np.flatnonzero(labels == label)
         places = np.arange(begin, begin + spec.folds)
         # How many of the places begin .. begin + rows - 1 are fold i modulo the number of folds.
@@ -320,6 +321,6 @@ def _by_folds(labels: NDArray[np.uint8], spec: FoldSplit) -> Codes:
         counts[places % spec.folds] = -(-(len(rows) - np.arange(spec.folds)) // spec.folds)
         of_class = np.repeat(np.arange(spec.folds, dtype=np.uint8), np.maximum(counts, 0))
         generator.shuffle(of_class)
-        folds[rows] = of_class
+        codes[rows] = of_fold.take(of_class)
         begin += len(rows)
-    return np.maximum(folds.astype(np.int16) - (spec.folds - 3), 0).astype(np.uint8)
+    return codes

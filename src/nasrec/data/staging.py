@@ -41,6 +41,7 @@ T = TypeVar("T")
 PARTS = 4
 """Version of what a part holds: what another version has left is not gone on from."""
 ALIGNMENT = 64
+LOOKED_AT = 64
 WORDS = {"label": "0 or 1", "dense": "finite number", "weight": "number from 0 on"}
 """What a value must be, by its column's role."""
 
@@ -277,16 +278,17 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
         # counted among the rows of train.
         if number.transform != "standardize" and numbers.dtype != np.float32:
             numbers = number.transformed(numbers)
-        present.append(not bool(np.isnan(numbers).all()))
+        present.append(_any_there(numbers))
         columns[f"dense{i}"] = numbers
     slot, widths = 0, []
     for i, category in enumerate(plan.categorical):
         values = _values(chunk, category, plain.get(category.name))
-        present.append(values.any)
         if category.hashed:
             ids, pad = values.ids().astype(id_type(category.size)), category.size
+            present.append(bool(ids.any()))
         else:
             found = distinct(values.hashes())
+            present.append(bool((found.hashes != MISSING).any()))
             pad = len(found.hashes)
             ids = found.numbers.astype(id_type(pad))
             columns[f"hashes{i}"] = found.hashes
@@ -303,11 +305,15 @@ def stage(chunk: Chunk, plan: Plan, path: Path) -> Part:
     return part
 
 
+def _any_there(numbers: NDArray[Any]) -> bool:
+    """Whether any is no NaN; nearly always the first ones tell."""
+    return not (np.isnan(numbers[:LOOKED_AT]).all() and np.isnan(numbers).all())
+
+
 @dataclass(frozen=True)
 class _Values:
     """The values of a categorical column in a chunk; how many each row has, if not one."""
 
-    any: bool
     ids: Callable[[], NDArray[Any]]
     hashes: Callable[[], NDArray[np.uint64]]
     texts: Callable[[NDArray[np.int64]], Packed]
@@ -322,7 +328,6 @@ def _values(chunk: Chunk, column: CategoricalEncoder, plain: Read | None) -> _Va
     if plain is None or fields is None:
         series, counts = column.texts(chunk)
         return _Values(
-            series.null_count() < len(series),
             lambda: column.hash(series),
             lambda: hash_texts(series),
             lambda rows: Packed.of(series.gather(rows)),
@@ -330,10 +335,9 @@ def _values(chunk: Chunk, column: CategoricalEncoder, plain: Read | None) -> _Va
         )
 
     values = plain.values
-    there = values.max() > 0 if column.hashed else values.min() < MISSING
     packed = partial(fields.packed, column.name)
     width = plain.width if plain.width <= WORD else 0
-    return _Values(bool(there), lambda: values, lambda: values, packed, width=width)
+    return _Values(lambda: values, lambda: values, packed, width=width)
 
 
 def _write_arrays(columns: dict[str, NDArray[Any]], file: Path) -> dict[str, tuple[str, int, int]]:
