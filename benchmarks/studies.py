@@ -81,11 +81,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
         "--score",
-        default="whole,whole:20,scratch,scratch:20",
+        default="whole,whole:20,norms,scratch,scratch:20",
         help="as --score of nasrec study ranking",
     )
     parser.add_argument("--variants", default="paper")
     parser.add_argument("--ranker", action="store_true", help="as --ranker of the same")
+    parser.add_argument("--mark", help="of the table in the page; the log's and the study's name")
     options = parser.parse_args(arguments)
     import torch
 
@@ -137,4 +138,4 @@ def main(arguments: list[str]) -> None:
         run_study("ranking", request, folder, config, variants=variants, ranker=options.ranker)
     text = (folder / f"{options.study}.md").read_text(encoding="utf-8")
     machine = f"Machine: {platform.machine()}, {os.cpu_count()} cores, one thread."
-    tell(f"{text}\n{machine}", options.page, name)
+    tell(f"{text}\n{machine}", options.page, options.mark or name)
