@@ -194,14 +194,13 @@ def test_plain_dot_product_oracle(layer_norm):
     parts = {"token": token.unsqueeze(2), **x.sparse}
     y, pairs = torch.zeros(6, 24), set()
     for slab, weight in op.weight.items():
-        name, _, other = slab.partition("-")
-        of = [(i, j) for i in range(parts[name].shape[2]) for j in range(i)]
-        if other:
-            of = [(i, j) for i in range(parts[name].shape[2]) for j in range(parts[other].shape[2])]
+        name, other = slab.split("-")
+        n, m = parts[name].shape[2], parts[other].shape[2]
+        of = [(i, j) for i in range(n) for j in range(i if name == other else m)]
         for column, (i, j) in zip(weight.flatten(1).T, of, strict=True):
-            product = (parts[name][:, :, i] * parts[other or name][:, :, j]).sum(1)
+            product = (parts[name][:, :, i] * parts[other][:, :, j]).sum(1)
             y = y + product[:, None] * column
-            pairs.add(frozenset([(name, i), (other or name, j)]))
+            pairs.add(frozenset([(name, i), (other, j)]))
     assert len(pairs) == 9 * 8 / 2  # of 1 + 3 + 1 + 4 tokens, each two once
     close(op(x), norm(y, op.norm) if layer_norm else y + op.bias)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import accumulate, combinations_with_replacement
 from typing import ClassVar, cast
 
 import torch
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.errors import SpaceError
-from nasrec.nn import encoder, joined
+from nasrec.nn import encoder
 from nasrec.nn.attention import attention
 from nasrec.nn.inputs import ModelOptions
 from nasrec.nn.layers import LayerNorm, Linear, Parts, Projection
@@ -260,36 +260,43 @@ class PlainDotProduct(Operator):
         width, out = Axis.fixed(options.embedding_dim), widths.out
         self.token = Projection(widths.dense, width, options.layer_norm, make.child("token"))
         parts = {"token": Axis.fixed(1), **widths.sparse}
-        within = {name: axis for name, axis in parts.items() if axis.size > 1}
+        ends = dict(zip(parts, accumulate(axis.size for axis in parts.values()), strict=True))
+        count = ends[next(reversed(ends))]
+        fan_in, slabs = _pairs(count), make.child("weight")
         # A slab for the pairs within each part, and one for each two parts: they mean the same
         # pairs whatever other parts there are, and fewer tokens use a corner of it.
-        axes: dict[str, tuple[Axis, ...]] = {n: (a.map(_pairs),) for n, a in within.items()}
-        axes |= {f"{a}-{b}": (parts[a], parts[b]) for a, b in combinations(parts, 2)}
-        fan_in, slabs = _pairs(sum(axis.size for axis in parts.values())), make.child("weight")
         self.weight = nn.ParameterDict()
-        for name, found in axes.items():
-            limit = math.prod(axis.limit for axis in found)
-            init = xavier_uniform(Axis(fan_in, limit), out)
-            self.weight[name] = slabs(name, out, *found, init=init)
+        places = [torch.empty(0, dtype=torch.long)]
+        for name, other in combinations_with_replacement(parts, 2):
+            a, b = parts[name], parts[other]
+            axes = (a.map(_pairs),) if name == other else (a, b)
+            if not all(axis.size for axis in axes):
+                continue
+            limit, slab = math.prod(axis.limit for axis in axes), f"{name}-{other}"
+            self.weight[slab] = slabs(
+                slab, out, *axes, init=xavier_uniform(Axis(fan_in, limit), out)
+            )
+            rows, columns = torch.meshgrid(
+                torch.arange(ends[name] - a.size, ends[name]),
+                torch.arange(ends[other] - b.size, ends[other]),
+                indexing="ij",
+            )
+            of = (rows > columns) if name == other else torch.ones_like(rows, dtype=torch.bool)
+            places.append((rows * count + columns)[of])
+        self.places: Tensor
+        self.register_buffer("places", torch.cat(places), persistent=False)
         self.bias = None if options.layer_norm else make("bias", out, init=constant(0))
         self.norm = LayerNorm(out, make.child("norm")) if options.layer_norm else nn.Identity()
-        products = sum(axis.size**2 for axis in within.values())
-        products += sum(a.size * b.size for a, b in combinations(parts.values(), 2))
-        self.madds = self.token.madds + products * width.size + fan_in * out.size
+        self.madds = self.token.madds + count * count * width.size + fan_in * out.size
+        self.out = out.size
 
     def forward(self, x: Reading) -> Tensor:
-        parts = {"token": self.token(x.dense).unsqueeze(2), **x.sparse}
-        found = []
-        for slab in self.weight:
-            name, _, other = slab.partition("-")
-            products_BNM = parts[name].transpose(1, 2) @ parts[other or name]
-            if not other:
-                tokens = products_BNM.shape[1]
-                rows, columns = torch.tril_indices(tokens, tokens, -1)
-                products_BNM = products_BNM[:, rows, columns]
-            found.append(products_BNM.flatten(1))
-        weights = [weight.flatten(1) for weight in self.weight.values()]
-        y: Tensor = self.norm(joined.linear(found, weights, self.bias))
+        tokens_BEN = torch.cat([self.token(x.dense).unsqueeze(2), *x.sparse.values()], 2)
+        products_BNN = tokens_BEN.transpose(1, 2) @ tokens_BEN
+        pairs_BP = products_BNN.flatten(1).index_select(1, self.places)
+        slabs = [slab.flatten(1) for slab in self.weight.values()]
+        weight = torch.cat([pairs_BP.new_empty(self.out, 0), *slabs], 1)
+        y: Tensor = self.norm(F.linear(pairs_BP, weight, self.bias))
         return y
 
 
