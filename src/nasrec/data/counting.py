@@ -42,7 +42,7 @@ def frequent(hashes: Hashes, counts: Counts, least: int) -> Frequent:
     """The values that occur at least so often in all.
 
     Args:
-        hashes: of each dictionary, in which they are different; best mapped from a file.
+        hashes: of each dictionary; best mapped from a file.
         counts: how often each of them occurs there.
         least: 1 or more.
     """

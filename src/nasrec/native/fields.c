@@ -15,30 +15,16 @@
 #define LINE 64
 #define AHEAD 16   /* texts: as long as memory takes to answer */
 
-/* How many newlines there are. */
-long count_lines(const char *text, long size) {
-    long count = 0, at = 0;
-#ifdef __SSE2__
-    const __m128i newline = _mm_set1_epi8('\n');
-    for (; at + 16 <= size; at += 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(text + at));
-        count += __builtin_popcount((unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, newline)));
-    }
-#endif
-    for (; at < size; at++) count += text[at] == '\n';
-    return count;
-}
-
 /* Write where each field ends, column by column: field c of row r ends at ends[c * stride + r].
-   Returns the number of rows; -1 if the text is not plain, a row has another number of fields, is
-   blank, or there are more rows than `stride`. */
+   Returns the number of rows; -1 if the text is not plain, a row has another number of fields or is
+   blank; -2 if there are more rows than `stride`. */
 long text_fields(const char *text, long size, char separator, long fields, long stride,
                  uint32_t *ends) {
     long row = 0, field = 0, at = 0;
     uint32_t *end = ends;
 #define ENDED(place)                                        \
     do {                                                    \
-        if (row == stride) return -1;                       \
+        if (row == stride) return -2;                       \
         *end = (uint32_t)(place);                           \
         if (text[place] == '\n') {                          \
             if (++field != fields) return -1;               \

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nasrec.data import logarithm
-from nasrec.data.formats.scan import NEWLINE
+from nasrec.data.formats.scan import NEWLINE, count_byte
 from nasrec.native import library
 
 
@@ -46,6 +46,9 @@ class Read(NamedTuple):
     width: int = 0
 
 
+HEAD = 1 << 16
+"""Bytes by which the number of rows is judged."""
+MORE_ROWS = -2
 LINE = 64
 """Bytes: columns begin at cache lines."""
 KINDS = {"number": 0, "text": 1, "logarithm": 2, "decimal": 10, "hex": 16}
@@ -173,16 +176,23 @@ def find_fields(text: NDArray[np.uint8], separator: str, names: tuple[str, ...])
     kernels = library()
     if kernels is None or len(names) < 2 or not 0 < len(text) < 1 << 32 or text[-1] != NEWLINE:
         return None
-    # An odd number of cache lines: columns a power of two apart would share few places of a cache.
-    kernels.count_lines.restype = ctypes.c_long
-    rows = kernels.count_lines(ctypes.c_void_p(text.ctypes.data), *_longs(len(text)))
-    ends = np.empty((len(names), 16 * (-(-rows // 16) | 1)), np.uint32)
     kernels.text_fields.restype = ctypes.c_long
-    found = kernels.text_fields(
-        ctypes.c_void_p(text.ctypes.data), *_longs(len(text)), ctypes.c_char(separator.encode()),
-        *_longs(*ends.shape), ctypes.c_void_p(ends.ctypes.data),
-    )  # fmt: skip
-    return Fields(text, names, rows, ends) if found == rows else None
+    # The rows are not counted before, but judged by the first ones.
+    head = text[:HEAD]
+    for rows in (count_byte(head, NEWLINE) * len(text) * 17 // (len(head) * 16) + 1, None):
+        if rows is None:
+            rows = count_byte(text, NEWLINE)
+        # An odd number of cache lines: columns a power of two apart would share few places of a
+        # cache.
+        ends = np.empty((len(names), 16 * (-(-rows // 16) | 1)), np.uint32)
+        found = kernels.text_fields(
+            ctypes.c_void_p(text.ctypes.data), *_longs(len(text)),
+            ctypes.c_char(separator.encode()), *_longs(*ends.shape),
+            ctypes.c_void_p(ends.ctypes.data),
+        )  # fmt: skip
+        if found != MORE_ROWS:
+            break
+    return Fields(text, names, found, ends) if found > 0 else None
 
 
 def _longs(*values: int) -> tuple[ctypes.c_long, ...]:
