@@ -14,7 +14,7 @@ from nasrec.errors import DataError
 from tests.data.logs import contents, only
 
 MOMENTS = {
-    "part": ("nasrec.data.staging", "_write_arrays", 0),
+    "part": ("nasrec.data.staging", "write_arrays", 0),
     "part done": ("nasrec.data.staging", "Part.save", 0),
     "a later part": ("nasrec.data.staging", "Part.save", 3),
     "vocabulary": ("nasrec.data.fitting", "vocabulary", 1),

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from nasrec.data.counting import frequent
 from nasrec.data.encode import CategoricalEncoder, Encoder, fit_dense, vocabulary
 from nasrec.data.hash import texts_of_width
+from nasrec.data.part import Part
 from nasrec.data.schema import Column
 from nasrec.data.split import Codes
-from nasrec.data.staging import Part, Plan, in_order
+from nasrec.data.staging import Plan, in_order
 from nasrec.files import written_aside
 from nasrec.native import library
 

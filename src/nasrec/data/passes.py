@@ -17,11 +17,12 @@ from nasrec.data.fitting import fit, missing_numbers
 from nasrec.data.formats import BadLine, Log
 from nasrec.data.formats.log import require_columns
 from nasrec.data.layout import Layout
+from nasrec.data.part import Part
 from nasrec.data.recipe import GivenLog
 from nasrec.data.records import clicks_and_warnings, codes_of_parts, write_records
 from nasrec.data.schema import Schema
 from nasrec.data.split import SPLITS, Codes, SplitSpec, split_codes
-from nasrec.data.staging import Part, Plan, stage_log
+from nasrec.data.staging import Plan, stage_log
 from nasrec.data.store import FORMAT, VERSION, shards_of
 from nasrec.data.values import require_both_classes, require_most_labels
 from nasrec.data.work import require_space, size

@@ -16,8 +16,9 @@ from nasrec.data.encode import Encoder
 from nasrec.data.hash import MISSING
 from nasrec.data.layout import Layout, Records, id_type
 from nasrec.data.leaks import RowWatch, drift_warnings, row_factors, shift_warnings
+from nasrec.data.part import Part
 from nasrec.data.split import SPLITS, Codes, mixed
-from nasrec.data.staging import Part, Plan, in_order
+from nasrec.data.staging import Plan, in_order
 from nasrec.data.store import ShardWriter, shards_of
 from nasrec.native import library
 
