@@ -98,6 +98,7 @@ def test_arrays_with_texts_and_columns_said_to_be_categories():
         tiny(ignore=["C9"]).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_pipelines_clones_and_cross_validation():
     params = tiny(budget=None, random_state=4).get_params()
     assert params["random_state"] == 4
@@ -149,6 +150,7 @@ def test_few_rows_get_enough_steps():
     assert said.retrain.epochs == 2
 
 
+@pytest.mark.slow
 def test_without_scikit_learn_only_the_classifier_is_missing():
     code = (
         "import sys; sys.modules['sklearn.base'] = None\n"

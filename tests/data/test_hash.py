@@ -43,6 +43,7 @@ def test_short_texts_follow_from_their_hashes(data, width):
     assert texts_of_width(hashes, width).to_list() == texts
 
 
+@pytest.mark.slow
 def test_texts_of_eight_bytes_and_long_ones(monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 3)
     for texts in (["12345678", None, "abcdefgh"], ["x" * 1_000_003, "", "a", None, "b" * 16]):

@@ -84,6 +84,7 @@ def test_a_few_steps_from_scratch_need_no_supernet_either(tmp_path):
     assert "a few steps from scratch" in run.report.read_text()
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_what_is_trained_beside(tmp_path):
     data = prepare(LOG.generate(600), tmp_path / "data", label="label")
     rng = np.random.default_rng(0)

@@ -41,6 +41,7 @@ def test_without_the_option_or_numbers_there_are_none():
     assert build_baseline("fm", Inputs(0, (5, 6)), BENT).first.bends is None
 
 
+@pytest.mark.slow
 def test_it_learns_what_no_line_can():
     rng = np.random.default_rng(1)
     x = rng.normal(0, 1, (4000, 1)).astype(np.float32)

@@ -27,7 +27,7 @@ from tests.serve.models import LOG, model_of
 onnx = pytest.importorskip("onnx", reason="needs nasrec[onnx]")
 
 #: Each takes a second or two; the other hand-made models wait for the slow tests.
-FAST = {"nasrec", "logreg", "mlp", "dlrm", "masknet"}
+FAST = {"nasrec", "logreg", "mlp"}
 MODELS = [
     name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
     for name in ("nasrec", "every operator", *BASELINES)
@@ -125,6 +125,7 @@ def test_faults_are_told(tmp_path, monkeypatch):
 # -- the encoder --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_exported_folder_is_all_that_a_service_needs(tmp_path):
     """Raw rows to probabilities in a process that has neither torch nor this library."""
     model = model_of(tmp_path)

@@ -264,6 +264,7 @@ def test_bad_input_at_the_command_line(log, tmp_path, more, words):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_one_dot_product_against_the_other(log, tmp_path):
     space = ONE_BLOCK.with_(dense_ops=("DP", "FC"))
     config = CONFIG.model_copy(update={"space": space, "seeds": 1})

@@ -109,9 +109,8 @@ def test_factors_scale_the_step():
     torch.testing.assert_close(1 - scaled, (1 - plain) / 2)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"fair": True}, pytest.param({"sandwich": True}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"fair": True}, {"sandwich": True}])
 def test_they_learn_and_go_on_after_a_stop(changes, tmp_path):
     config = SupernetConfig(batch_size=32, path_warmup_fraction=0.0, head="calm", **changes)
     straight, resumed = make_shared(), make_shared()

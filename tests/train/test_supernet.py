@@ -56,6 +56,7 @@ def test_a_fixed_architecture_trains_as_its_standalone_twin() -> None:
     assert not same_weights(NASRecNet(arch, INPUTS, OPTIONS, seed=2), alone)
 
 
+@pytest.mark.slow
 def test_the_same_in_another_process() -> None:
     code = (
         "import torch; torch.set_num_threads(1)\n"
