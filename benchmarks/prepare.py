@@ -140,12 +140,9 @@ def compared(path: Path, scratch: Path, rows: int, repeats: int, memory: float) 
     for name, target in TARGETS.items():
         for key, told in (("seconds", ""), ("processor", ", processor time")):
             each = [run[key] / rows for run in runs[name]]
-            # The goal is against the program that does the same work.
-            same = name != VOCABULARIES
-            others = [("scan", scans, rows, target)]
-            others.append(("plain Python", plain, few, PYTHON_TARGET if same else None))
-            if not same:
-                others.append(("plain Python with vocabularies", counted, few, PYTHON_TARGET))
+            others = [("scan", scans, rows, target), ("plain Python", plain, few, PYTHON_TARGET)]
+            if name == VOCABULARIES:
+                others.append(("plain Python with vocabularies", counted, few, None))
             for other, found, of, goal in others:
                 ratios = [median(found, key, of) / seconds for seconds in each]
                 goal = goal if key == "seconds" else None
