@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
         "--score",
-        default="whole,whole:20,norms,scratch,scratch:20",
+        default="whole,whole:20,scratch,scratch:20",
         help="as --score of nasrec study ranking",
     )
     parser.add_argument("--variants", default="paper")

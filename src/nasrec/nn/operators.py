@@ -260,8 +260,9 @@ class PlainDotProduct(Operator):
         width, out = Axis.fixed(options.embedding_dim), widths.out
         self.token = Projection(widths.dense, width, options.layer_norm, make.child("token"))
         parts = {"token": Axis.fixed(1), **widths.sparse}
-        ends = dict(zip(parts, accumulate(axis.size for axis in parts.values()), strict=True))
-        count = ends[next(reversed(ends))]
+        sizes = [axis.size for axis in parts.values()]
+        starts = dict(zip(parts, accumulate(sizes, initial=0), strict=False))
+        count = sum(sizes)
         fan_in, slabs = _pairs(count), make.child("weight")
         # A slab for the pairs within each part, and one for each two parts: they mean the same
         # pairs whatever other parts there are, and fewer tokens use a corner of it.
@@ -276,13 +277,10 @@ class PlainDotProduct(Operator):
             self.weight[slab] = slabs(
                 slab, out, *axes, init=xavier_uniform(Axis(fan_in, limit), out)
             )
-            rows, columns = torch.meshgrid(
-                torch.arange(ends[name] - a.size, ends[name]),
-                torch.arange(ends[other] - b.size, ends[other]),
-                indexing="ij",
-            )
-            of = (rows > columns) if name == other else torch.ones_like(rows, dtype=torch.bool)
-            places.append((rows * count + columns)[of])
+            rows = starts[name] + torch.arange(a.size).unsqueeze(1)
+            columns = starts[other] + torch.arange(b.size)
+            found = rows * count + columns
+            places.append(found[rows > columns] if name == other else found.flatten())
         self.places: Tensor
         self.register_buffer("places", torch.cat(places), persistent=False)
         self.bias = None if options.layer_norm else make("bias", out, init=constant(0))
