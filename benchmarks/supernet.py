@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Limits, Result, at_least, at_most, clock, in_process, result
+from benchmarks.products import Products
 from nasrec.data import Split
 from nasrec.data.protocols import CRITEO_SIZES
 from nasrec.nn import Inputs, ModelOptions, SharedWeights, live_madds
@@ -78,29 +79,41 @@ class Training:
 def _share(name: str, space: SearchSpace, target: float, repeats: int) -> list[Result]:
     limits = Limits()
     training = Training(space, criteo_inputs(SMALL_TABLES), ModelOptions())
+    products = Products(training.subnets, training.inputs, ModelOptions(), BATCH)
     training.seconds()  # makes all tensors
-    shares, rates = [], []
+    products.seconds()
+    shares, rates, alone = [], [], []
     for _ in range(repeats):
         limit = limits()
         seconds = training.seconds()
         shares.append(training.madds / seconds / limit)
         rates.append(BATCH * SUBNETS / seconds)
+        alone.append(products.madds / products.seconds() / limit)
     madds = training.madds / 3 / BATCH / SUBNETS
     return [
         result(
             name, shares, "of the GEMM rate at 1024²", target, at_least(target), limits,
             rows_per_second=statistics.median(rates), madds_a_row=madds,
+            products_alone=statistics.median(alone),
+            madds_outside_attention=products.madds / training.madds,
         )
     ]  # fmt: skip
 
 
 def full(repeats: int) -> list[Result]:
-    """Live multiply-adds (forward x 3) a second of supernet steps, Full, over the GEMM rate."""
+    """Live multiply-adds (forward x 3) a second of supernet steps, Full, over the GEMM rate.
+
+    `products_alone` is the same share of steps that do nothing but their matrix products outside
+    attention layers, which have `madds_outside_attention` of all multiply-adds.
+    """
     return _share("supernet-full", NASREC_FULL, 0.35, repeats)
 
 
 def small(repeats: int) -> list[Result]:
-    """Live multiply-adds (forward x 3) a second of supernet steps, Small, over the GEMM rate."""
+    """Live multiply-adds (forward x 3) a second of supernet steps, Small, over the GEMM rate.
+
+    `products_alone` is the same share of steps that do nothing but their matrix products.
+    """
     return _share("supernet-small", NASREC_SMALL, 0.5, repeats)
 
 
