@@ -11,6 +11,6 @@ processes load what is there.
 from __future__ import annotations
 
 from nasrec.native.build import library
-from nasrec.native.calls import added, address, in_parts, usable
+from nasrec.native.calls import added, address, in_parts, run, usable
 
-__all__ = ["added", "address", "in_parts", "library", "usable"]
+__all__ = ["added", "address", "in_parts", "library", "run", "usable"]

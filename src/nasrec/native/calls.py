@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from nasrec.errors import NasrecError
 from nasrec.native.build import library
 
 LEAST_ROWS = 64
@@ -32,6 +34,16 @@ def address(x: Tensor) -> int:
     """Where a contiguous tensor's numbers are."""
     assert x.is_contiguous()
     return x.data_ptr()
+
+
+def run(name: str, sizes: Sequence[int], *given: Tensor | Any | None) -> None:
+    """Call a kernel that takes sizes, then contiguous tensors, none, or other pointers."""
+    kernels = library()
+    assert kernels is not None
+    longs = [ctypes.c_long(size) for size in sizes]
+    pointers = [ctypes.c_void_p(address(x)) if isinstance(x, Tensor) else x for x in given]
+    if getattr(kernels, name)(*longs, *pointers):
+        raise NasrecError(f"no memory left for {name}", mend="use smaller batches")
 
 
 @cache

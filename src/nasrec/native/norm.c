@@ -132,8 +132,8 @@ static void gather(const float *from, float *to, long rows, long width, long pad
 
 /* y = LayerNorm(x) gain + bias, and its ReLU; `moments` (rows, 2) for the way back, or none. Not 0:
    no memory */
-int norm_forward(long rows, long width, const float *x, const float *gain, const float *bias,
-                 long relu, float *y, float *moments) {
+int norm_forward(long rows, long width, long relu, const float *x, const float *gain,
+                 const float *bias, float *y, float *moments) {
     long blocks = (width + LANES - 1) / LANES, padded = blocks * LANES;
     vec *room = vectors((2 + 2 * LANES) * blocks + 1);
     if (!room) return 1;
@@ -161,8 +161,9 @@ int norm_forward(long rows, long width, const float *x, const float *gain, const
 }
 
 /* Gradients of x, and of gain and bias side by side in `weights` (2, width); not 0: no memory */
-int norm_backward(long rows, long width, const float *x, const float *gain, const float *bias,
-                  long relu, const float *moments, const float *grad, float *dx, float *weights) {
+int norm_backward(long rows, long width, long relu, const float *x, const float *gain,
+                  const float *bias, const float *moments, const float *grad, float *dx,
+                  float *weights) {
     long blocks = (width + LANES - 1) / LANES, padded = blocks * LANES;
     vec *room = vectors((4 + 3 * LANES) * blocks);
     if (!room) return 1;

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nasrec.errors import NasrecError
-from nasrec.native import added, address, in_parts, library, usable
+from nasrec.native import added, address, in_parts, run, usable
 
 WIDTHS = (1, 2, 4)
 """Head widths the kernels know."""
@@ -53,15 +52,6 @@ def _pointers(weights: Sequence[Tensor]) -> Any:
     return (ctypes.c_void_p * len(weights))(*(address(w) for w in weights))
 
 
-def _call(name: str, sizes: Sequence[int], *pointers: Any) -> None:
-    kernels = library()
-    assert kernels is not None
-    longs = [ctypes.c_long(size) for size in sizes]
-    given = [ctypes.c_void_p(p) if isinstance(p, int | None) else p for p in pointers]
-    if getattr(kernels, name)(*longs, *given):
-        raise NasrecError("no memory left for the attention operator", mend="use smaller batches")
-
-
 def _forward(
     x: Tensor, d: int, weights: Sequence[Tensor], mixed: Tensor | None, shares: Tensor | None
 ) -> Tensor:
@@ -69,9 +59,8 @@ def _forward(
     y, pointers = torch.empty_like(x), _pointers(weights)
 
     def part(at: slice) -> None:
-        kept = [None if t is None else address(t[at]) for t in (mixed, shares)]
-        sizes = (at.stop - at.start, E, N, d)
-        _call("encoder_forward", sizes, pointers, address(x[at]), address(y[at]), *kept)
+        kept = [None if t is None else t[at] for t in (mixed, shares)]
+        run("encoder_forward", (at.stop - at.start, E, N, d), pointers, x[at], y[at], *kept)
 
     in_parts(B, part)
     return y
@@ -99,10 +88,8 @@ class _Encoder(torch.autograd.Function):
         def part(at: slice) -> Tensor:
             gradients = torch.empty(sum(counts))
             given = (t[at] for t in (x, mixed, shares, grad, dx))
-            _call(
-                "encoder_backward", (at.stop - at.start, E, N, d), pointers,
-                *(address(t) for t in given), address(gradients),
-            )  # fmt: skip
+            sizes = (at.stop - at.start, E, N, d)
+            run("encoder_backward", sizes, pointers, *given, gradients)
             return gradients
 
         parts = torch.split(added(in_parts(B, part)), counts)

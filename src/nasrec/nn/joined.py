@@ -6,7 +6,6 @@ so far, a gradient of a slice is laid out anew, and LayerNorm of short rows is s
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nasrec.errors import NasrecError
-from nasrec.native import added, address, in_parts, library, usable
+from nasrec.native import added, in_parts, run, usable
 
 
 def linear(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
@@ -78,24 +76,15 @@ def norm(x: Tensor, gain: Tensor, bias: Tensor, relu: bool) -> Tensor:
     return _norm(x, gain, bias, relu, None)
 
 
-def _call(name: str, rows: Tensor, gain: Tensor, bias: Tensor, relu: bool, *more: Any) -> None:
-    kernels = library()
-    assert kernels is not None
-    width = rows.shape[1]
-    longs = (ctypes.c_long(len(rows)), ctypes.c_long(width))
-    tensors = (ctypes.c_void_p(address(t)) for t in (rows, gain, bias))
-    given = (None if t is None else ctypes.c_void_p(address(t)) for t in more)
-    if getattr(kernels, name)(*longs, *tensors, ctypes.c_long(relu), *given):
-        raise NasrecError("no memory left for LayerNorm", mend="use smaller batches")
-
-
 def _norm(x: Tensor, gain: Tensor, bias: Tensor, relu: bool, moments: Tensor | None) -> Tensor:
     y = torch.empty_like(x)
-    rows, out = x.view(-1, x.shape[-1]), y.view(-1, x.shape[-1])
+    width = x.shape[-1]
+    rows, out = x.view(-1, width), y.view(-1, width)
 
     def part(at: slice) -> None:
         kept = None if moments is None else moments[at]
-        _call("norm_forward", rows[at], gain, bias, relu, out[at], kept)
+        sizes = (at.stop - at.start, width, relu)
+        run("norm_forward", sizes, rows[at], gain, bias, out[at], kept)
 
     in_parts(len(rows), part)
     return y
@@ -119,10 +108,9 @@ class _Norm(torch.autograd.Function):
 
         def part(at: slice) -> Tensor:
             weights = torch.empty(2, width)
-            _call(
-                "norm_backward", rows[at], gain, bias, ctx.relu,
-                moments[at], up[at], down[at], weights,
-            )  # fmt: skip
+            sizes = (at.stop - at.start, width, ctx.relu)
+            given = (moments[at], up[at], down[at], weights)
+            run("norm_backward", sizes, rows[at], gain, bias, *given)
             return weights
 
         total = added(in_parts(len(rows), part))

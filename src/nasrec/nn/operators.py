@@ -29,6 +29,7 @@ from nasrec.nn.attention import attention
 from nasrec.nn.inputs import ModelOptions
 from nasrec.nn.layers import LayerNorm, Linear, Parts, Projection
 from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
+from nasrec.nn.tokens import pair_products, pooled
 from nasrec.space import operators as declared
 from nasrec.space.operators import OperatorInfo, declare
 
@@ -237,9 +238,7 @@ class DotProduct(Operator):
 
     def forward(self, x: Reading) -> Tensor:
         token_BE = self.token(x.dense) if self.token else torch.cat(list(x.dense.values()), 1)
-        tokens_BEN = torch.cat([token_BE.unsqueeze(2), self.tokens(x.sparse)], 2)
-        products_BNN = tokens_BEN.transpose(1, 2) @ tokens_BEN
-        pairs_BP = products_BNN.flatten(1).index_select(1, self.triangle)
+        pairs_BP = pair_products(token_BE, self.tokens(x.sparse), self.triangle)
         y: Tensor = self.norm(pairs_BP if self.fit is None else self.fit({"pairs": pairs_BP}))
         return y
 
@@ -443,5 +442,5 @@ class SparseToDense(nn.Module):
         self.madds = self.project.madds if self.project else 0
 
     def forward(self, sparse_BEN: Tensor) -> Tensor:
-        pooled_BE = sparse_BEN.sum(2).square() - sparse_BEN.square().sum(2)
+        pooled_BE = pooled(sparse_BEN)
         return self.project({"pooled": pooled_BE}) if self.project else pooled_BE
