@@ -86,10 +86,11 @@ def page(out: Path) -> str:
         "compare` ([compare.md](compare.md)); nothing here is typed by hand. ± is the standard",
         "deviation over seeds; the interval is that of the difference to the best, over test rows",
         "and seeds. The machine had other work, so times are upper bounds. Where it is not said",
-        "that logits are calibrated, or that numbers have bends, the comparison is of before that",
-        "was done. Where it is not said how its NASRecNet was searched, it is the best of 40",
-        "candidates of at most 100,000 multiply-adds a row, each trained for itself by the recipe",
-        "`plain`, or on frappe_x1 scored by a supernet, before recipes were tried first.",
+        "that logits are calibrated, that numbers have bends, or that networks read click rates,",
+        "the comparison is of before that was done. Where it is not said how its NASRecNet was",
+        "searched, it is the best of 40 candidates of at most 100,000 multiply-adds a row, each",
+        "trained for itself by the recipe `plain`, or on frappe_x1 scored by a supernet, before",
+        "recipes were tried first.",
     ]
     for file in sorted(out.glob("*/comparison.json")):
         found = Comparison(file.parent).to_dict()
@@ -104,6 +105,7 @@ def page(out: Path) -> str:
             f"Machine: {machine['processor']}, {machine['cores']} cores."
             + (" Logits calibrated on validation." if found.get("calibrated") else "")
             + (" Numbers have bends." if found.get("bends") else "")
+            + (" Networks read click rates." if found.get("rates") else "")
             + searched(file.parent),
             "",
             "| model | test log loss | test AUC | difference to the best, 95 % | chosen trial "

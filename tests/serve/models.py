@@ -13,9 +13,10 @@ from nasrec.pipeline import inputs_of
 from nasrec.serve import Model, ModelSpec, load_model, save_model
 from nasrec.space import NASREC_FULL, Architecture
 from nasrec.train import Metrics
+from nasrec.train.rates import learn_rates
 
 LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
-OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,), first_order=True, bends=True)
+OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,), first_order=True, bends=True, rates=True)
 
 
 def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> PreparedData:
@@ -47,9 +48,10 @@ def saved(path: Path, data: PreparedData, name: str = "nasrec") -> torch.nn.Modu
     generator = torch.Generator().manual_seed(5)
     for parameter in network.parameters():  # logistic regression starts at zero
         torch.nn.init.normal_(parameter, 0, 0.3, generator=generator)
+    learn_rates(network, data.train)
     metrics = {"valid": Metrics(0.5, 0.7, 30), "test": Metrics(0.6, float("nan"), 30)}
     save_model(path, spec, network.state_dict(), data, metrics=metrics, config={"epochs": 1})
-    return network
+    return network.eval()
 
 
 def model_of(folder: Path, name: str = "nasrec", log: SyntheticLog = LOG) -> Model:

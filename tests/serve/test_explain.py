@@ -19,7 +19,7 @@ def test_importance_finds_what_the_model_uses(tmp_path):
     model = model_of(tmp_path, "logreg")
     network = model.network
     with torch.no_grad():
-        network.weight.copy_(torch.tensor([0.0, 2.0]))
+        network.weight.copy_(torch.tensor([0.0, 2.0, 0.0, 0.0, 0.0]))
         network.bends.zero_()
         start, size = int(network.embedding.starts[1]), network.embedding.rows[1]
         network.embedding.weight.zero_()

@@ -28,6 +28,7 @@ from nasrec.nn.operators import (
     operator_class,
 )
 from nasrec.nn.parameters import Axis, Maker, Source, constant, fresh, xavier_uniform
+from nasrec.nn.rates import ClickRates, reads_rates, with_rates
 from nasrec.space.architecture import Architecture, Block, LiveBlock
 
 
@@ -234,6 +235,9 @@ class NASRecNet(nn.Module):
         self.options = options = options or ModelOptions()
         make = Maker(source or fresh(seed))
         self.embedding = EmbeddingTable(inputs, options, make.child("embedding"))
+        self.rates = ClickRates(inputs) if reads_rates(inputs, options) else None
+        if self.rates is not None:
+            inputs = with_rates(inputs)
         self.first_order = (
             FirstOrder(inputs, options, make.child("first_order")) if options.first_order else None
         )
@@ -268,6 +272,7 @@ class NASRecNet(nn.Module):
 
     def features(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """What the last FC reads: (B, H)."""
+        dense = self.numbers(dense, sparse)
         tokens = self.embedding(sparse).transpose(1, 2).contiguous()
         dense_of: dict[int, Tensor] = {0: dense}
         sparse_of: dict[str, Tensor] = {"0": tokens}
@@ -283,8 +288,12 @@ class NASRecNet(nn.Module):
         flat = [sparse_of[part].flatten(1) for part in self.head.sparse]
         return torch.cat([dense_of[last], *flat, *self.linear(dense, sparse)], 1)
 
+    def numbers(self, dense: Tensor, sparse: Tensor) -> Tensor:
+        """The numbers of the rows, with the click rates of their ids where they are read."""
+        return dense if self.rates is None else self.rates(dense, sparse)
+
     def linear(self, dense: Tensor, sparse: Tensor) -> list[Tensor]:
-        """The linear part, (B, 1), in a list; an empty one where there is none."""
+        """The linear part of `numbers`, (B, 1), in a list; an empty one where there is none."""
         if self.first_order is None:
             return []
         return [self.first_order(dense, sparse).unsqueeze(1)]

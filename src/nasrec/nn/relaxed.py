@@ -108,6 +108,7 @@ class RelaxedNet(nn.Module):
 
     def features(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """What the last FC reads: (B, `head_width`)."""
+        dense = self.network.numbers(dense, sparse)
         tokens = self.network.embedding(sparse).transpose(1, 2).contiguous()
         dense_of: dict[int, Tensor] = {0: dense}
         sparse_of: dict[str, Tensor] = {"0": tokens}

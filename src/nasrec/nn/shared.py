@@ -56,7 +56,15 @@ class SharedWeights:
         self.tensors: dict[str, Tensor] = {}
 
     def subnet(self, architecture: Architecture) -> NASRecNet:
-        """The architecture's network on views: a step on its parameters changes the store."""
+        """The architecture's network on views: a step on its parameters changes the store.
+
+        Raises:
+            ConfigError: the options ask for click rates, which no supernet has learned.
+        """
+        if self.options.rates:
+            raise ConfigError(
+                "networks of a supernet do not read click rates", mend="make it with rates off"
+            )
         net = NASRecNet(
             architecture, self.inputs, self.options, limits=self.limits, source=self._lend
         )

@@ -58,6 +58,7 @@ class Together:
 
         Bit for bit `NASRecNet.features`. A value is dropped after the last network that needs it.
         """
+        dense = self.networks[0].numbers(dense, sparse)
         tokens = self.networks[0].embedding(sparse).transpose(1, 2).contiguous()
         values: _Values = {_DENSE: dense, _TOKENS: tokens}
         linear = self.networks[0].linear(dense, sparse)

@@ -177,6 +177,7 @@ def compare(
                 "seeds": seeds,
                 "calibrated": shared.retrain.calibrate,
                 "bends": shared.model.bends,
+                "rates": shared.model.rates,
                 "data": {
                     "fingerprint": prepared.fingerprint,
                     **{s.name: len(s) for s in (prepared.train, prepared.valid, prepared.test)},

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import torch
@@ -34,9 +34,11 @@ from nasrec.train.loop import derive_seed
 from nasrec.train.metrics import auc, grouped_auc, log_loss, normalized_entropy, to_device
 from nasrec.train.optim import SCHEDULES
 from nasrec.train.platt import calibration
+from nasrec.train.rates import learn_rates
 
 if TYPE_CHECKING:
     from nasrec.data import Batch, Split
+    from nasrec.nn.rates import ClickRates
 
 _FINETUNE_STREAM, _VALID_STREAM = 11, 12
 
@@ -181,6 +183,7 @@ class Scorer:
         seed: int = 0,
     ) -> None:
         self.shared, self.config = shared, config or ScoreConfig()
+        self.train, self._rates = train, cast("ClickRates | None", None)
         c = self.config
         if not len(valid):
             raise DataError("there are no validation rows to score on")
@@ -245,6 +248,7 @@ class Scorer:
         if c.start == "scratch":
             network = NASRecNet(architecture, shared.inputs, shared.options, seed=shared.seed)
             network.to(shared.device)
+            self._lend_rates(network)
         else:
             network = shared.extract(architecture)
         try:
@@ -267,6 +271,15 @@ class Scorer:
                 for part in self._blocks(self.valid, network.head.bias.device)
             ]
         return self._measured(torch.cat(parts))
+
+    def _lend_rates(self, network: NASRecNet) -> None:
+        """Give a new network the click rates of the training rows, learned for the first one."""
+        if network.rates is None:
+            return
+        if self._rates is None:
+            learn_rates(network, self.train)
+            self._rates = network.rates
+        network.rates = self._rates
 
     def _blocks(self, rows: Batch, device: torch.device, multiple: int = 1) -> Iterator[Batch]:
         """Blocks of `batch_size` rows, rounded to a multiple."""

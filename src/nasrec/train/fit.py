@@ -23,6 +23,7 @@ from nasrec.train.loop import Pace, steps_per_epoch, train_steps
 from nasrec.train.metrics import Metrics, metrics_on, predict_logits
 from nasrec.train.optim import build_optimizer
 from nasrec.train.platt import UNCHANGED, Platt, calibrated
+from nasrec.train.rates import learn_rates
 
 if TYPE_CHECKING:
     from nasrec.data import Split
@@ -144,6 +145,7 @@ def fit(
         RunError: the checkpoint belongs to a training with other settings.
     """
     config = config or TrainConfig()
+    learn_rates(model, train)
     model.to(device_of(config.device))
     began, spent = time.perf_counter(), 0.0
     per_epoch = steps_per_epoch(train, config)

@@ -21,6 +21,7 @@ from nasrec.nn.baselines.mlp import MLP
 from nasrec.nn.baselines.wide_deep import WideDeep
 from nasrec.nn.baselines.xdeepfm import XDeepFM
 from nasrec.nn.inputs import Inputs, ModelOptions
+from nasrec.nn.rates import behind_rates, reads_rates, with_rates
 
 BASELINES: dict[str, type[Baseline]] = {
     "logreg": LogisticRegression,
@@ -46,4 +47,9 @@ def build_baseline(
     """A newly initialised hand-made model; ConfigError, with the nearest names, if unknown."""
     if name not in BASELINES:
         raise ConfigError(f"unknown model {name!r}", mend=nearest(name, BASELINES))
-    return BASELINES[name](inputs, options or ModelOptions(), seed=seed)
+    options = options or ModelOptions()
+    if not reads_rates(inputs, options):
+        return BASELINES[name](inputs, options, seed=seed)
+    model = BASELINES[name](with_rates(inputs), options, seed=seed)
+    behind_rates(model, inputs)
+    return model
