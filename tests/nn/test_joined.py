@@ -69,3 +69,23 @@ def test_layer_norm_of_what_is_not_finite_is_nan():
     y = joined.norm(x, torch.ones(20), torch.zeros(20), True)
     assert y[1].isnan().all()
     assert y[[0, 2]].isfinite().all()
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("widths", [(3,), (3, 4, 1)])
+def test_a_projection_is_its_linear_and_its_norm(widths, relu):
+    parts, gain, bias = [draw(6, 2, n) for n in widths], draw(5), draw(5)
+    whole = draw(6, 9)
+    weights = [whole[:5, :n].detach().requires_grad_() for n in widths]
+    tensors = [gain, bias, *parts, *weights]
+    y = joined.projection(parts, weights, gain, bias, relu)
+    expected = joined.norm(joined.linear(parts, weights, None), gain, bias, relu)
+    upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(5))
+    for a, b in zip(
+        [y, *torch.autograd.grad(y, tensors, upstream)],
+        [expected, *torch.autograd.grad(expected, tensors, upstream)],
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        assert torch.equal(joined.projection(parts, weights, gain, bias, relu), y)

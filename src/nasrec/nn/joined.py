@@ -1,4 +1,5 @@
-"""A linear over several parts, and LayerNorm with the ReLU behind it: each one step of autograd.
+"""A linear over several parts, LayerNorm with its ReLU, and one after the other: each one step of
+autograd.
 
 Torch's own operators compute the same in more passes over memory: adding a product copies the sum
 so far, a gradient of a slice is laid out anew, and LayerNorm of short rows is slow.
@@ -19,26 +20,39 @@ from nasrec.native import added, in_parts, run, usable
 
 def linear(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
     """Σ_j x_j W_jᵀ (+ b) on the last axis: x_j (..., N_j), W_j (M, N_j), to (..., M)."""
-    if len(parts) == 1:
+    if len(parts) == 1 and weights[0].is_contiguous():  # torch lays a slice's gradient out anew
         return F.linear(parts[0], weights[0], bias)
-    shape = (*parts[0].shape[:-1], weights[0].shape[0])
-    rows = [x.flatten(0, -2) for x in parts]
-    if torch.compiler.is_compiling():
-        y = F.linear(rows[0], weights[0], bias)
-        for x, weight in zip(rows[1:], weights[1:], strict=True):
-            y = torch.addmm(y, x, weight.t())
-    elif torch.is_grad_enabled():
-        y = _Linear.apply(bias, *rows, *weights)  # type: ignore[no-untyped-call]
-    else:
-        y = _sum(rows, weights, bias)
-    return y.view(shape)
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        y: Tensor = _Linear.apply(bias, *parts, *weights)  # type: ignore[no-untyped-call]
+        return y
+    return _sum(parts, weights, bias)
 
 
 def _sum(parts: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
-    y = F.linear(parts[0], weights[0], bias)
+    y = F.linear(parts[0].flatten(0, -2), weights[0], bias)
+    # In place is faster; a graph that is exported has nothing in place.
+    add = torch.addmm if torch.compiler.is_compiling() else Tensor.addmm_
     for x, weight in zip(parts[1:], weights[1:], strict=True):
-        y.addmm_(x, weight.t())
-    return y
+        y = add(y, x.flatten(0, -2), weight.t())
+    return y.view(*parts[0].shape[:-1], len(weights[0]))
+
+
+def _sum_gradients(
+    grad: Tensor, tensors: Sequence[Tensor], needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """Those of parts and weights, where they are asked for, from that of their linear."""
+    count, up = len(tensors) // 2, grad.flatten(0, -2)
+    parts, weights = tensors[:count], tensors[count:]
+    pairs = list(zip(parts, weights, strict=True))
+    of_parts = [
+        (up @ w).view(x.shape) if need else None
+        for (x, w), need in zip(pairs, needed[:count], strict=True)
+    ]
+    of_weights = [
+        up.t() @ x.flatten(0, -2) if need else None
+        for (x, _), need in zip(pairs, needed[count:], strict=True)
+    ]
+    return of_parts + of_weights
 
 
 class _Linear(torch.autograd.Function):
@@ -51,17 +65,9 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        tensors, needed = ctx.saved_tensors, ctx.needs_input_grad
-        count = len(tensors) // 2
-        parts, weights = tensors[:count], tensors[count:]
-        return (
-            grad.sum(0) if needed[0] else None,
-            *(grad @ w if need else None for w, need in zip(weights, needed[1:], strict=False)),
-            *(
-                grad.t() @ x if need else None
-                for x, need in zip(parts, needed[1 + count :], strict=True)
-            ),
-        )
+        needed = ctx.needs_input_grad
+        of_bias = grad.flatten(0, -2).sum(0) if needed[0] else None
+        return (of_bias, *_sum_gradients(grad, ctx.saved_tensors, needed[1:]))
 
 
 def norm(x: Tensor, gain: Tensor, bias: Tensor, relu: bool) -> Tensor:
@@ -90,11 +96,34 @@ def _norm(x: Tensor, gain: Tensor, bias: Tensor, relu: bool, moments: Tensor | N
     return y
 
 
+def _norm_gradients(
+    grad: Tensor, x: Tensor, gain: Tensor, bias: Tensor, relu: bool, moments: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Those of x, gain and bias."""
+    dx, grad = torch.empty_like(x), grad.contiguous()
+    width = x.shape[-1]
+    rows, up, down = (t.view(-1, width) for t in (x, grad, dx))
+
+    def part(at: slice) -> Tensor:
+        weights = torch.empty(2, width)
+        sizes = (at.stop - at.start, width, relu)
+        given = (moments[at], up[at], down[at], weights)
+        run("norm_backward", sizes, rows[at], gain, bias, *given)
+        return weights
+
+    total = added(in_parts(len(rows), part))
+    return dx, total[0], total[1]
+
+
+def _moments(x: Tensor) -> Tensor:
+    """Room for two numbers of each row."""
+    return x.new_empty(x.numel() // x.shape[-1], 2)
+
+
 class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor, relu: bool) -> Tensor:
-        moments = x.new_empty(x.numel() // x.shape[-1], 2)
-        ctx.relu = relu
+        moments, ctx.relu = _moments(x), relu
         ctx.save_for_backward(x, gain, bias, moments)
         return _norm(x, gain, bias, relu, moments)
 
@@ -102,16 +131,31 @@ class _Norm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, gain, bias, moments = ctx.saved_tensors
-        dx, grad = torch.empty_like(x), grad.contiguous()
-        width = x.shape[-1]
-        rows, up, down = (t.view(-1, width) for t in (x, grad, dx))
+        return (*_norm_gradients(grad, x, gain, bias, ctx.relu, moments), None)
 
-        def part(at: slice) -> Tensor:
-            weights = torch.empty(2, width)
-            sizes = (at.stop - at.start, width, ctx.relu)
-            given = (moments[at], up[at], down[at], weights)
-            run("norm_backward", sizes, rows[at], gain, bias, *given)
-            return weights
 
-        total = added(in_parts(len(rows), part))
-        return dx, total[0], total[1], None
+def projection(
+    parts: Sequence[Tensor], weights: Sequence[Tensor], gain: Tensor, bias: Tensor, relu: bool
+) -> Tensor:
+    """`linear` without bias, then `norm`."""
+    if not (torch.is_grad_enabled() and gain.numel() and parts[0].numel() and usable(*parts)):
+        return norm(linear(parts, weights, None), gain, bias, relu)
+    y: Tensor = _Projection.apply(relu, gain, bias, *parts, *weights)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _Projection(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, relu: bool, gain: Tensor, bias: Tensor, *tensors: Tensor) -> Tensor:
+        count = len(tensors) // 2
+        x = _sum(tensors[:count], tensors[count:], None)
+        moments, ctx.relu = _moments(x), relu
+        ctx.save_for_backward(x, gain, bias, moments, *tensors)
+        return _norm(x, gain, bias, relu, moments)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, gain, bias, moments, *tensors = ctx.saved_tensors
+        dx, dgain, dbias = _norm_gradients(grad, x, gain, bias, ctx.relu, moments)
+        return (None, dgain, dbias, *_sum_gradients(dx, tensors, ctx.needs_input_grad[3:]))

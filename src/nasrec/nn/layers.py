@@ -6,7 +6,6 @@ Legend of shape suffixes: B batch, E embedding width, N tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +37,12 @@ class Linear(nn.Module):
         self.bias = make("bias", out, init=constant(0)) if bias else None
 
     def forward(self, parts: Parts) -> Tensor:
+        return joined.linear(*self.pairs(parts), self.bias)
+
+    def pairs(self, parts: Parts) -> tuple[list[Tensor], list[Tensor]]:
+        """The parts it reads, and the weight of each."""
         named = list(self.weight.items())
-        return joined.linear([parts[name] for name, _ in named], [w for _, w in named], self.bias)
+        return [parts[name] for name, _ in named], [weight for _, weight in named]
 
     def across(self, x_BEN: Tensor) -> Tensor:
         """The same for a single part and along the middle axis: (B, E, N) to (B, out, N)."""
@@ -75,7 +78,8 @@ class Projection(nn.Module):
         self.madds = self.linear.madds
 
     def forward(self, parts: Parts, relu: bool = False) -> Tensor:
-        y: Tensor = self.linear(parts)
         if self.norm is None:
+            y: Tensor = self.linear(parts)
             return F.relu(y) if relu else y
-        return cast("Tensor", self.norm(y, relu))
+        weights = self.norm.weight, self.norm.bias
+        return joined.projection(*self.linear.pairs(parts), *weights, relu)

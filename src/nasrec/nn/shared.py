@@ -13,7 +13,7 @@ from nasrec.errors import ConfigError, RunError
 from nasrec.files import written_aside
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.nn.network import Limits, NASRecNet
-from nasrec.nn.parameters import Axis, Init, limit, seeded_generator, shapes_only
+from nasrec.nn.parameters import Axis, Init, leading, limit, seeded_generator, shapes_only
 from nasrec.space.architecture import Architecture
 from nasrec.space.space import SearchSpace
 
@@ -87,11 +87,7 @@ class SharedWeights:
             shared = torch.empty([axis.limit for axis in axes])
             init(shared, seeded_generator(self.seed, name), limit)
             self.tensors[name] = shared = shared.to(self.device)
-        view = shared
-        for dim, axis in enumerate(axes):
-            if axis.size != axis.limit:
-                view = view.narrow(dim, 0, axis.size)
-        return nn.Parameter(view)
+        return nn.Parameter(leading(shared, [axis.size for axis in axes]))
 
     def save(self, path: Path) -> None:
         """Write all tensors to one safetensors file, whole or not at all."""

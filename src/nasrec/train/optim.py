@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nasrec.errors import ConfigError, RunError
 from nasrec.files import written_aside
+from nasrec.nn.parameters import leading
 from nasrec.train.config import LoopConfig
 from nasrec.train.rows import Update, adagrad_matrices, adagrad_rows, distinct_rows
 
@@ -153,10 +154,7 @@ class Optimizer:
             shape = parameter.shape if self.shape_of is None else self.shape_of(name)
             whole = torch.zeros(tuple(shape), dtype=parameter.dtype, device=parameter.device)
             self.state[slot][name] = whole
-        for dim, size in enumerate(parameter.shape):
-            if size != whole.shape[dim]:
-                whole = whole.narrow(dim, 0, size)
-        return whole
+        return leading(whole, parameter.shape)
 
     # -- files ------------------------------------------------------------------------------
 
