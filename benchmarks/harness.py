@@ -77,6 +77,30 @@ class Limits:
         return {name: statistics.median(rates) for name, rates in self.rates.items() if rates}
 
 
+class Stolen:
+    """How much of the processors a virtual machine's host keeps for others while one measures.
+
+    `share()` is that since this was made, 0 to 1, and 0 where the system does not tell (man 5 proc,
+    `steal`). Wall times are longer by as much.
+    """
+
+    def __init__(self) -> None:
+        self.before = self._ticks()
+
+    def share(self) -> float:
+        """Stolen time over all time of the processors since the beginning."""
+        spent = [now - then for now, then in zip(self._ticks(), self.before, strict=True)]
+        return spent[7] / max(1, sum(spent[:8])) if len(spent) > 7 else 0.0
+
+    @staticmethod
+    def _ticks() -> list[int]:
+        """user, nice, system, idle, iowait, irq, softirq, steal, ..."""
+        file = Path("/proc/stat")
+        return (
+            [int(n) for n in file.read_text().split("\n")[0].split()[1:]] if file.exists() else []
+        )
+
+
 def _seconds(call: Callable[[], object]) -> float:
     began = clock()
     call()
