@@ -135,7 +135,7 @@ def searched(folder: Path) -> str:
 
 def verdict(rows: list[dict[str, Any]]) -> list[str]:
     """Where NASRecNet stands: first by more than chance, among the first, or behind by more."""
-    models = [row for row in rows if row.get("difference") or row is rows[0]]
+    models = [row for row in rows if row["seeds"]]
     place = next((i for i, row in enumerate(models) if row["family"] == "nasrec"), None)
     if place is None or len(models) == 1:
         return []
@@ -145,7 +145,18 @@ def verdict(rows: list[dict[str, Any]]) -> list[str]:
     else:
         ahead = all(row["difference"]["low"] > 0 for row in models[1:])
         told = "ahead of all by more than the interval" if ahead else "not ahead of all by as much"
-    return ["", f"NASRecNet is number {place + 1} of {len(models)}, {told}."]
+    return ["", f"NASRecNet is number {place + 1} of {len(models)}, {told}.{_left(rows)}"]
+
+
+def _left(rows: list[dict[str, Any]]) -> str:
+    """Whether any model could be ahead by more than chance, if not even the mean of all is."""
+    last = rows[-1]
+    if last["seeds"] or "difference" not in last or last["difference"]["high"] < 0:
+        return ""
+    return (
+        " The mean logit of all of them is not ahead of the best by more than the interval either: "
+        "so many test rows cannot tell."
+    )
 
 
 def line(row: dict[str, Any]) -> str:

@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
 import nasrec
 from nasrec.config import SearchConfig
-from nasrec.data import SyntheticLog, prepare
+from nasrec.data import PreparedData, SyntheticLog, prepare
 from nasrec.errors import ConfigError, NasrecError, RunError
 from nasrec.nn import Inputs, ModelOptions, build_baseline
 from nasrec.pipeline import Reporter
@@ -42,10 +43,16 @@ def test_every_model_has_as_many_trials_and_seeds_and_more_seeds_extend(tmp_path
     rows, out = LOG.generate(600), tmp_path / "c"
     models = ["nasrec", "fm", "logreg"]
     found = nasrec.compare(rows, out=out, models=models, seeds=1, trials=2, **PLAIN)
-    assert {row["family"] for row in found.rows} == {*models, "base rate"}
+    assert {row["family"] for row in found.rows} == {*models, "base rate", "all together"}
     assert {row["trials"] for row in found.rows if row["seeds"]} == {2}
-    losses = [row["test_logloss"] for row in found.rows]
+    *board, together = found.rows
+    losses = [row["test_logloss"] for row in board]
     assert losses == sorted(losses)
+    logits = np.mean(
+        [np.load(p) for p in out.glob("retrain/*/test-logits.npy")], axis=0, dtype=np.float64
+    )
+    labels = PreparedData.open(out / "data").test.labels
+    assert together["test_logloss"] == pytest.approx(log_loss(labels, 1 / (1 + np.exp(-logits))))
     best, *others = (row for row in found.rows if row["seeds"])
     assert "difference" not in best
     for row in others:

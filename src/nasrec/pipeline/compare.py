@@ -48,6 +48,7 @@ from nasrec.train.paired import paired_difference, row_losses
 FORMAT = "nasrec-comparison/1"
 LATENCY_ROWS = (1, 1024)
 LATENCY_SECONDS = 0.3
+TOGETHER = "all together"
 
 
 class Comparison:
@@ -70,7 +71,11 @@ class Comparison:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each model, least mean test log loss first."""
+        """One row for each model, least mean test log loss first, among them the base rate.
+
+        Last, where there are several, the mean logit of all: not to be deployed, but what could
+        still be gained.
+        """
         return list(self._content["rows"])
 
     @property
@@ -135,7 +140,7 @@ def compare(
         ...     "log.csv", label="click", out="comparison", models=["logreg", "fm"], seeds=2, jobs=1
         ... )
         >>> sorted(row["family"] for row in found.rows)
-        ['base rate', 'fm', 'logreg']
+        ['all together', 'base rate', 'fm', 'logreg']
     """
     tell, rules = reporter or Reporter(), protocol_of(protocol)
     names = known_models(tuple(models) if models is not None else (*BASELINES, NASREC))
@@ -313,12 +318,14 @@ def _rows(
     found: dict[str, list[list[Outcome]]], data: PreparedData, run: RunFolder
 ) -> list[dict[str, Any]]:
     losses: dict[str, NDArray[np.float64]] = {}
+    of_seeds: list[list[NDArray[np.float32]]] = []
     rows = []
     searching = run.stage_seconds().get("search", 0.0)
     for family, (trials, repeats) in found.items():
         good = [outcome for outcome in repeats if outcome.failed is None]
         logits = [outcome.test_logits(data) for outcome in good]
         if good:
+            of_seeds.append(logits)
             losses[family] = np.stack([row_losses(x, data.test.labels) for x in logits])
         tests = [metrics_on(data.test, x) for x in logits]
         rows.append(
@@ -358,7 +365,26 @@ def _rows(
         if family in losses and family != best:
             difference = paired_difference(losses[family], losses[str(best)], data.test.weights)
             row["difference"] = difference.to_dict()
+    if best is not None and len(of_seeds) > 1:
+        rows.append(_together(of_seeds, losses[str(best)], data))
     return list(finite(rows))
+
+
+def _together(
+    of_seeds: Sequence[Sequence[NDArray[np.float32]]],
+    best: NDArray[np.float64],
+    data: PreparedData,
+) -> dict[str, Any]:
+    """The mean logit of all models, seed by seed: what could still be gained on these rows."""
+    logits = [np.mean(of_one, axis=0) for of_one in zip(*of_seeds, strict=False)]
+    losses = np.stack([row_losses(x, data.test.labels) for x in logits])
+    return {
+        "name": TOGETHER,
+        "family": TOGETHER,
+        "seeds": 0,
+        **_spread("test", [metrics_on(data.test, x) for x in logits]),
+        "difference": paired_difference(losses, best, data.test.weights).to_dict(),
+    }
 
 
 def _spread(split: str, metrics: Sequence[Metrics]) -> dict[str, Any]:
