@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
@@ -27,6 +27,7 @@ from nasrec.errors import DataError, DivergenceError
 from nasrec.nn import NASRecNet, SharedWeights, Together
 from nasrec.search.candidate import Score
 from nasrec.search.finetune import Scope, fine_tune
+from nasrec.search.threads import in_threads
 from nasrec.space import Architecture
 from nasrec.train.calm import head_factor
 from nasrec.train.config import Settings
@@ -161,10 +162,10 @@ class Scorer:
     before. All candidates see the same rows in the same order, so their scores' differences have
     much less noise than the scores.
 
-    Memory: the chosen rows (260 bytes each at 13 + 26 columns), one block of `batch_size` rows of
-    activations and, if the fine-tuning goes through its rows more than once, their features up to
-    `cache_mb`, of all that are scored together. Features that are used once are dropped block by
-    block.
+    Memory: the chosen rows (260 bytes each at 13 + 26 columns), for each thread one block of
+    `batch_size` rows of activations, and of features where there are several threads; and, if the
+    fine-tuning goes through its rows more than once, their features up to `cache_mb`, of all that
+    are scored together. Features that are used once are dropped block by block.
 
     Args:
         shared: trained shared weights.
@@ -338,8 +339,20 @@ class Scorer:
         self, together: Together, rows: Batch, multiple: int = 1
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Block by block of rows, for each network its index, features (b, H) and their rows."""
-        for part in self._blocks(rows, together.networks[0].head.bias.device, multiple):
-            for i, features in together.features(part.dense, part.sparse):
+        device = together.networks[0].head.bias.device
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+
+        def of_all(part: Batch) -> Iterable[tuple[int, Tensor]]:
+            return together.features(part.dense, part.sparse)
+
+        def listed(part: Batch) -> Iterable[tuple[int, Tensor]]:
+            with torch.inference_mode():
+                return list(of_all(part))
+
+        blocks = self._blocks(rows, device, multiple)
+        alone = ((part, of_all(part)) for part in blocks)
+        for part, found in in_threads(listed, blocks, threads) if threads > 1 else alone:
+            for i, features in found:
                 yield i, features, part
 
     def _finetune(self, together: Together, layers: Sequence[LastLayer]) -> None:
