@@ -86,11 +86,11 @@ def page(out: Path) -> str:
         "compare` ([compare.md](compare.md)); nothing here is typed by hand. ± is the standard",
         "deviation over seeds; the interval is that of the difference to the best, over test rows",
         "and seeds. The machine had other work, so times are upper bounds. Where it is not said",
-        "that logits are calibrated, that numbers have bends, or that networks read click rates,",
-        "the comparison is of before that was done. Where it is not said how its NASRecNet was",
-        "searched, it is the best of 40 candidates of at most 100,000 multiply-adds a row, each",
-        "trained for itself by the recipe `plain`, or on frappe_x1 scored by a supernet, before",
-        "recipes were tried first.",
+        "that logits are calibrated, that numbers have bends, or that the recipe of click rates",
+        "was tried, the comparison is of before that was done. Where it is not said how its",
+        "NASRecNet was searched, it is the best of 40 candidates of at most 100,000 multiply-adds",
+        "a row, each trained for itself by the recipe `plain`, or on frappe_x1 scored by a",
+        "supernet, before recipes were tried first.",
     ]
     for file in sorted(out.glob("*/comparison.json")):
         found = Comparison(file.parent).to_dict()
@@ -105,7 +105,7 @@ def page(out: Path) -> str:
             f"Machine: {machine['processor']}, {machine['cores']} cores."
             + (" Logits calibrated on validation." if found.get("calibrated") else "")
             + (" Numbers have bends." if found.get("bends") else "")
-            + (" Networks read click rates." if found.get("rates") else "")
+            + rated(file.parent)
             + searched(file.parent),
             "",
             "| model | test log loss | test AUC | difference to the best, 95 % | chosen trial "
@@ -131,6 +131,16 @@ def searched(folder: Path) -> str:
         f"{settings['max_madds']:,} multiply-adds a row, each trained for itself"
         + (f" on {rows:,} rows." if rows else ".")
     )
+
+
+def rated(folder: Path) -> str:
+    """Whether the recipe of click rates was tried."""
+    from nasrec.pipeline.folder import read_json
+
+    file = folder / "config.json"
+    recipes = read_json(file)["settings"].get("recipes", []) if file.is_file() else []
+    tried = any(recipe.get("click_rates") for recipe in recipes)
+    return " The recipe of click rates was tried." if tried else ""
 
 
 def verdict(rows: list[dict[str, Any]]) -> list[str]:

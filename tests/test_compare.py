@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,7 +97,7 @@ def test_logs_of_one_kind_of_column(tmp_path, log):
         ({"models": ["published:criteo"]}, ["published:criteo-full"]),
         ({"protocol": "papr"}, ["'papr'", "paper"]),
         ({"seeds": 0}, ["0 seeds"]),
-        ({"models": ["lightgbm"], "trials": 7}, ["6 settings"]),
+        ({"models": ["lightgbm"], "trials": 8}, ["7 settings"]),
         ({"label": "lable"}, ["'lable'", "did you mean 'label'"]),
         ({"ignore": ["C11"]}, ["'C11'", "did you mean"]),
     ],
@@ -119,8 +118,7 @@ def test_sizes_of_the_hand_made_models_are_the_users(tmp_path):
         )  # fmt: skip
         (row,) = (row for row in found.rows if row["seeds"])
         inputs = Inputs(2, (1, 1, 1))  # tables do not count
-        options = replace(given.model, rates=False)  # the protocol's
-        assert row["madds"] == build_baseline("xdeepfm", inputs, options).madds
+        assert row["madds"] == build_baseline("xdeepfm", inputs, given.model).madds
 
 
 def test_without_lightgbm_it_is_said_how_to_get_it(tmp_path, monkeypatch):

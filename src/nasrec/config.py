@@ -47,7 +47,7 @@ Space = Annotated[SearchSpace, BeforeValidator(_space)]
 SCRATCH_ROWS = 250_000
 
 #: How the networks of a search and of a leaderboard are made, but for what a recipe says of it.
-MODEL = ModelOptions(layer_norm=False, first_order=True, bends=True, rates=True)
+MODEL = ModelOptions(layer_norm=False, first_order=True, bends=True)
 
 
 def evolution_for(evaluations: int) -> EvolutionSettings:
@@ -298,7 +298,7 @@ class SearchConfig(Settings):
             self.model,
             layer_norm=self.supernet_layer_norm,
             batch_norm=False,  # its averages would be those of no subnet
-            rates=self.model.rates and self.scored_by != "supernet",
+            click_rates=self.model.click_rates and self.scored_by != "supernet",
             embedding_cap=self.supernet_embedding_cap,
         )
 

@@ -16,7 +16,7 @@ from nasrec.train import Metrics
 from nasrec.train.rates import learn_rates
 
 LOG = SyntheticLog(n_dense=2, n_sparse=3, vocabulary=(5, 8, 12))
-OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,), first_order=True, bends=True, rates=True)
+OPTIONS = ModelOptions(embedding_dim=8, hidden=(8,), first_order=True, bends=True, click_rates=True)
 
 
 def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> PreparedData:

@@ -18,7 +18,7 @@ from nasrec.space import NASREC_PLUS
 from nasrec.train import TrainConfig, fit
 from nasrec.train.rates import FURTHEST, LEAST_DEVIATION, SMOOTHING, learn, learn_rates
 
-RATED = ModelOptions(embedding_dim=4, heads=2, hidden=(8,), rates=True)
+RATED = ModelOptions(embedding_dim=4, heads=2, hidden=(8,), click_rates=True)
 INPUTS = Inputs(2, (30, 4))
 
 
@@ -135,7 +135,9 @@ def test_a_trained_model_keeps_them(family, tmp_path):
     from safetensors.torch import save_file
 
     options = (
-        RATED if family != "two" else ModelOptions(embedding_dim=4, heads=2, rates=True, members=2)
+        RATED
+        if family != "two"
+        else ModelOptions(embedding_dim=4, heads=2, click_rates=True, members=2)
     )
     architecture = NASREC_PLUS.with_(blocks=2).sample(np.random.default_rng(0))
     name = family if family in ("logreg", "mlp") else "nasrec"
@@ -156,7 +158,7 @@ def test_they_help_where_ids_are_rare():
     train, valid = split_of(inputs, 6000), split_of(inputs, 3000, 1)
     losses = {}
     for on in (False, True):
-        model = build_baseline("logreg", inputs, ModelOptions(rates=on))
+        model = build_baseline("logreg", inputs, ModelOptions(click_rates=on))
         found = fit(model, train, valid, TrainConfig(epochs=3, batch_size=256))
         assert found.best is not None
         losses[on] = found.best.logloss
@@ -166,7 +168,7 @@ def test_they_help_where_ids_are_rare():
 def test_scores_from_scratch_read_them():
     split, valid = split_of(INPUTS, 800), split_of(INPUTS, 200, 1)
     space = NASREC_PLUS.with_(blocks=2)
-    options = ModelOptions(embedding_dim=4, heads=2, rates=True)
+    options = ModelOptions(embedding_dim=4, heads=2, click_rates=True)
     config = SCORE_RECIPES["scratch"].model_copy(update={"finetune_steps": 4})
     shared = SharedWeights(space, INPUTS, options)
     scorer = Scorer(shared, split, valid, config)
@@ -179,7 +181,7 @@ def test_scores_from_scratch_read_them():
 
 
 def test_members_share_one_table():
-    options = ModelOptions(embedding_dim=4, heads=2, rates=True, members=2)
+    options = ModelOptions(embedding_dim=4, heads=2, click_rates=True, members=2)
     model = ModelSpec("mlp", INPUTS, options).build()
     learn_rates(model, split_of(INPUTS, 300))
     first, second = (m for m in model.modules() if isinstance(m, ClickRates))
@@ -189,5 +191,7 @@ def test_members_share_one_table():
 def test_a_network_costs_what_its_further_numbers_cost():
     architecture = NASREC_PLUS.with_(blocks=2).sample(np.random.default_rng(3))
     plain = NASRecNet(architecture, Inputs(4, (30, 4)), ModelOptions(embedding_dim=4, heads=2))
-    rated = NASRecNet(architecture, INPUTS, ModelOptions(embedding_dim=4, heads=2, rates=True))
+    rated = NASRecNet(
+        architecture, INPUTS, ModelOptions(embedding_dim=4, heads=2, click_rates=True)
+    )
     assert rated.madds == plain.madds

@@ -67,9 +67,9 @@ def train(
     first_order: Annotated[
         bool, typer.Option(help="A linear part beside the blocks of --arch, as in a search.")
     ] = True,
-    rates: Annotated[
-        bool, typer.Option(help="Read how often rows of each id were clicked, as in a search.")
-    ] = True,
+    click_rates: Annotated[
+        bool, typer.Option(help="Read how often rows of each id were clicked, as a number.")
+    ] = False,
     dropout: Annotated[float, typer.Option(help="Share of hidden values dropped.")] = 0.0,
     embedding_dropout: Annotated[
         float, typer.Option(help="Share of the embeddings' entries dropped.")
@@ -118,7 +118,7 @@ def train(
                 layer_norm=layer_norm is not False,
                 first_order=first_order,
                 bends=first_order,
-                rates=rates,
+                click_rates=click_rates,
                 dropout=dropout,
                 embedding_dropout=embedding_dropout,
                 members=members or 1,

@@ -84,8 +84,8 @@ class ModelOptions:
             rows are few most of what can be learned is linear, and the blocks learn it badly.
         bends: what is linear in a numeric column is piecewise linear, with bends at the quantiles
             that `Inputs` has. Not in the paper.
-        rates: every model reads, beside the numbers of a row, how often rows of each of its ids
-            were clicked (`nasrec.nn.rates`), where ids are not too many. Not in the paper.
+        click_rates: a model also reads how often rows of each id of a row were clicked, as a number
+            (`nasrec.nn.rates`), where ids are not too many. Not in the paper.
         embedding_dropout: share of the embeddings' entries that a training step drops, at random
             and anew for each row (Srivastava et al., 2014); what is left is scaled up to make up
             for it. 0 in the paper. It keeps a network from learning rare ids by heart.
@@ -111,7 +111,7 @@ class ModelOptions:
     attention_heads: int = 2
     first_order: bool = False
     bends: bool = False
-    rates: bool = False
+    click_rates: bool = False
     embedding_dropout: float = 0.0
     dropout: float = 0.0
     members: int = 1

@@ -24,7 +24,7 @@ _MIX = (0x9E3779B97F4A7C15 - 2**64, 0xBF58476D1CE4E5B9 - 2**64)
 
 def reads_rates(inputs: Inputs, options: ModelOptions) -> bool:
     """Whether networks on these columns read click rates."""
-    return options.rates and 0 < sum(inputs.vocabulary) <= MOST_IDS
+    return options.click_rates and 0 < sum(inputs.vocabulary) <= MOST_IDS
 
 
 def with_rates(inputs: Inputs) -> Inputs:

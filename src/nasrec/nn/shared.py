@@ -61,7 +61,7 @@ class SharedWeights:
         Raises:
             ConfigError: the options ask for click rates, which no supernet has learned.
         """
-        if self.options.rates:
+        if self.options.click_rates:
             raise ConfigError(
                 "networks of a supernet do not read click rates", mend="make it with rates off"
             )

@@ -37,6 +37,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"num_leaves": 255, "learning_rate": 0.05, "min_data_in_leaf": 20, "feature_fraction": 0.7},
     {"num_leaves": 63, "learning_rate": 0.02, "min_data_in_leaf": 50, "feature_fraction": 0.7},
     {"num_leaves": 127, "learning_rate": 0.1, "min_data_in_leaf": 200, "lambda_l2": 10.0},
+    {"num_leaves": 7, "learning_rate": 0.05, "min_data_in_leaf": 50, "lambda_l2": 10.0},
 )
 
 

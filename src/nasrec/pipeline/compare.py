@@ -182,7 +182,6 @@ def compare(
                 "seeds": seeds,
                 "calibrated": shared.retrain.calibrate,
                 "bends": shared.model.bends,
-                "rates": shared.model.rates,
                 "data": {
                     "fingerprint": prepared.fingerprint,
                     **{s.name: len(s) for s in (prepared.train, prepared.valid, prepared.test)},

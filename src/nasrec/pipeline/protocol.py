@@ -43,7 +43,7 @@ PAPER = Protocol(
 
 #: As leaderboards are made: passes until validation gets no better, calibration, and the ways to
 #: regularise that a search tries.
-LEADERBOARD = Protocol("leaderboard", MODEL, FROM_SCRATCH, RECIPES, 6)
+LEADERBOARD = Protocol("leaderboard", MODEL, FROM_SCRATCH, RECIPES, 7)
 
 PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, LEADERBOARD)}
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nasrec.nn import Inputs, ModelOptions
+from nasrec.nn.rates import reads_rates
 from nasrec.train.config import Settings, TrainConfig
 
 #: Training from scratch, in a search and on a leaderboard: passes until validation gets no better,
@@ -40,7 +41,7 @@ class Recipe(Settings):
 
     Attributes:
         name: in the names of trainings.
-        layer_norm, batch_norm, embedding_std, embedding_dropout, dropout: fields of
+        layer_norm, batch_norm, click_rates, embedding_std, embedding_dropout, dropout: fields of
             `ModelOptions`; None leaves one as it is.
         optimizer, learning_rate, embedding_rows, embedding_l2: fields of `TrainConfig`, likewise.
         rate: factor on the learning rate.
@@ -51,6 +52,7 @@ class Recipe(Settings):
     name: str = Field(min_length=1, pattern=r"^[a-z0-9-]+$")
     layer_norm: bool | None = None
     batch_norm: bool | None = None
+    click_rates: bool | None = None
     embedding_std: float | None = Field(default=None, gt=0)
     embedding_dropout: float | None = Field(default=None, ge=0, lt=1)
     dropout: float | None = Field(default=None, ge=0, lt=1)
@@ -62,7 +64,9 @@ class Recipe(Settings):
     most_table_weights: int | None = Field(default=None, ge=0)
 
     def suits(self, inputs: Inputs, options: ModelOptions) -> bool:
-        """Whether tables for these columns are small enough for it."""
+        """Whether tables for these columns are small enough for it, and there are ids to rate."""
+        if self.click_rates and not reads_rates(inputs, self.model(options)):
+            return False
         weights = sum(inputs.vocabulary) * options.embedding_dim
         return self.most_table_weights is None or weights <= self.most_table_weights
 
@@ -71,7 +75,12 @@ class Recipe(Settings):
         return dataclasses.replace(
             options,
             **self._given(
-                "layer_norm", "batch_norm", "embedding_std", "embedding_dropout", "dropout"
+                "layer_norm",
+                "batch_norm",
+                "click_rates",
+                "embedding_std",
+                "embedding_dropout",
+                "dropout",
             ),
         )
 
@@ -85,14 +94,17 @@ class Recipe(Settings):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-#: The recipes that a search tries if it is not told others, most promising first. `small` is for
-#: networks with products: Xavier gives the rows of small tables long first embeddings, whose
-#: products are logits far from any click rate. `dropout` is for logs of many ids and few rows, and
-#: `adam`, with BatchNorm and a little L2, is near what BARS (Zhu et al., SIGIR 2022) has on Criteo
-#: and Avazu. `bars`, with much L2 on all rows of the embeddings, is what it has on Frappe; its
-#: steps go through whole tables, so it is for small ones.
+#: The recipes that a search tries if it is not told others, most promising first. `click-rates`
+#: gives networks the click rates of ids as numbers: where rows are few and ids many that is worth
+#: more than anything else here, and where they are not it misleads. `small` is for networks with
+#: products: Xavier gives the rows of small tables long first embeddings, whose products are logits
+#: far from any click rate. `dropout` is for logs of many ids and few rows, and `adam`, with
+#: BatchNorm and a little L2, is near what BARS (Zhu et al., SIGIR 2022) has on Criteo and Avazu.
+#: `bars`, with much L2 on all rows of the embeddings, is what it has on Frappe; its steps go
+#: through whole tables, so it is for small ones.
 RECIPES = (
     Recipe(name="plain"),
+    Recipe(name="click-rates", click_rates=True),
     Recipe(name="small", embedding_std=0.01),
     Recipe(name="dropout", embedding_std=0.01, embedding_dropout=0.3, dropout=0.3),
     Recipe(
