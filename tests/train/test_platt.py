@@ -19,6 +19,12 @@ from nasrec.train.platt import UNCHANGED, calibrated, fit_platt, sigmoid
 from tests.train.helpers import TinyNet, make_split
 
 RNG = np.random.default_rng(0)
+FIRST = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _the_same_numbers_after_any_other_test():
+    RNG.bit_generator.state = FIRST
 
 
 def with_labels(labels):
