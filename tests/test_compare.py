@@ -18,8 +18,9 @@ from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, SyntheticLog, prepare
 from nasrec.errors import ConfigError, NasrecError, RunError
 from nasrec.nn import Inputs, ModelOptions, build_baseline
+from nasrec.nn.rates import FOLDS
 from nasrec.pipeline import Reporter
-from nasrec.pipeline.boosting import FOLDS, Features, settings_of
+from nasrec.pipeline.boosting import Features, settings_of
 from nasrec.pipeline.contest import known_models, title_of
 from nasrec.pipeline.protocol import LEADERBOARD, PAPER, protocol_of
 from nasrec.pipeline.workers import in_processes

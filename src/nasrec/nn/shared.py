@@ -63,7 +63,8 @@ class SharedWeights:
         """
         if self.options.click_rates:
             raise ConfigError(
-                "networks of a supernet do not read click rates", mend="make it with rates off"
+                "networks of a supernet do not read click rates",
+                mend="make it with click_rates off",
             )
         net = NASRecNet(
             architecture, self.inputs, self.options, limits=self.limits, source=self._lend

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError, RunError
 from nasrec.files import write_json, written_aside
+from nasrec.nn.rates import FOLDS
 from nasrec.train import metrics_on
 from nasrec.train.platt import UNCHANGED, calibrated
+from nasrec.train.rates import SMOOTHING
 
 LIGHTGBM = "lightgbm"
 TITLE = "LightGBM"
@@ -24,9 +26,6 @@ PAPER = "Ke et al., NeurIPS 2017"
 #: Columns of more ids are read through their click rates: LightGBM looks at single values of a
 #: column only as far as they fit into its 255 bins.
 MOST_CATEGORIES = 255
-#: Click rates of rare ids are drawn to the overall rate, as if so many rows of that were added;
-#: and a training row's own label is kept out of them by as many folds.
-SMOOTHING, FOLDS = 20.0, 5
 ROUNDS, PATIENCE = 2000, 50
 
 #: What is tried, in this order: shapes of trees from LightGBM's default to smaller and larger.

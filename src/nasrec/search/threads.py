@@ -1,7 +1,7 @@
 """Blocks of rows side by side: a network forwards on one thread each, not each product on all.
 
 Products of these shapes are too small to be worth dividing: two threads on one product are a fifth
-faster than one, and on two blocks nearly twice as fast. What is computed does not depend on the
+faster than one, and on two blocks 1.65 times as fast. What is computed does not depend on the
 number of threads then.
 """
 
