@@ -137,8 +137,8 @@ def test_another_format(model):
 
 
 def test_a_newer_version(model):
-    edit_manifest(model, format="nasrec-model/4", versions={"nasrec": "9.9"})
-    refused(model, "format version 4", "reads version 2, 3", "9.9")
+    edit_manifest(model, format="nasrec-model/5", versions={"nasrec": "9.9"})
+    refused(model, "format version 5", "reads version 2, 3, 4", "9.9")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,12 @@ Members = Annotated[
     int | None,
     typer.Option(min=1, help="Networks of one make whose mean logit is the model's (1)."),
 ]
+Blend = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Most trainings of a family whose mean logit is its model (6; 1 is the best)."
+    ),
+]
 EmbeddingDim = Annotated[
     int | None, typer.Option(min=1, help="Embedding width, the same in all models (16).")
 ]

@@ -9,6 +9,7 @@ import typer
 
 from nasrec.cli.command import (
     RESUME,
+    Blend,
     Device,
     EmbeddingDim,
     Format,
@@ -43,10 +44,10 @@ def compare(
     protocol: Annotated[
         str, typer.Option(help="leaderboard, or paper: one epoch, no regularisation.")
     ] = "leaderboard",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each chosen trial.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each that is chosen.")] = 3,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="Trainings each model may choose from (leaderboard 6, paper 3)."),
+        typer.Option(min=1, help="Trainings each model may choose from (leaderboard 7, paper 3)."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trainings side by side; as cores and memory allow.")
@@ -54,6 +55,7 @@ def compare(
     seed: Seed = 0,
     embedding_dim: EmbeddingDim = None,
     members: Members = None,
+    blend: Blend = None,
     space: Annotated[
         str | None, typer.Option(help="Of the search: full, small, plus, or a YAML file.")
     ] = None,
@@ -64,7 +66,7 @@ def compare(
         int | None, typer.Option(help="Of the search: candidates to score (400).")
     ] = None,
     max_madds: Annotated[
-        int | None, typer.Option(help="Of the search: most multiply-adds a row.")
+        int | None, typer.Option(help="Of the search: most multiply-adds a row of a candidate.")
     ] = None,
     config: Annotated[
         Path | None,
@@ -114,6 +116,7 @@ def compare(
             evaluations=evaluations,
             max_madds=max_madds,
             members=members,
+            blend=blend,
             device=device,
         ),
     )

@@ -227,6 +227,8 @@ def explain(
     if given.architecture is not None:
         ways = reach(given.architecture)
         result["reach"] = [way.to_dict() for way in ways]
+        if count := len(given.spec.parts):
+            parts.append(f"The model is the mean of {count} networks. Of the first:")
         parts.append(reach_text(ways))
     else:
         parts.append(f"{given.spec.model} has no blocks: every column goes into its layers.")

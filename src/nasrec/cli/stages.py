@@ -9,6 +9,7 @@ import typer
 
 from nasrec.cli.command import (
     RESUME,
+    Blend,
     Device,
     EmbeddingDim,
     Format,
@@ -108,7 +109,9 @@ def search(
     max_madds: Annotated[
         int | None,
         typer.Option(
-            parser=count, metavar="N", help="Score no network of more multiply-adds a row: 500k."
+            parser=count,
+            metavar="N",
+            help="Score no network of more multiply-adds a row: 500k. A blend has no more in all.",
         ),
     ] = None,
     max_weights: Annotated[
@@ -142,6 +145,7 @@ def search(
     ] = None,
     embedding_dim: EmbeddingDim = None,
     members: Members = None,
+    blend: Blend = None,
     baselines: Annotated[
         str | None,
         typer.Option(
@@ -201,6 +205,7 @@ def search(
         retrain_batch_size=retrain_batch_size,
         embedding_dim=embedding_dim,
         members=members,
+        blend=blend,
         baselines=names,
         from_scratch_random=from_scratch_random,
         layer_norm=layer_norm,

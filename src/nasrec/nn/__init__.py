@@ -10,7 +10,7 @@ from nasrec.nn.cost import (
     standalone_costs,
 )
 from nasrec.nn.inputs import Inputs, ModelOptions
-from nasrec.nn.members import Members
+from nasrec.nn.members import Blend, Members
 from nasrec.nn.network import NASRecNet
 from nasrec.nn.operators import Operator, register
 from nasrec.nn.shared import SharedWeights
@@ -18,6 +18,7 @@ from nasrec.nn.together import Together
 
 __all__ = [
     "BASELINES",
+    "Blend",
     "Cost",
     "Inputs",
     "Members",

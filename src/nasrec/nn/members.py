@@ -1,4 +1,4 @@
-"""Several networks of one make as one model, trained side by side from different first weights."""
+"""Several networks as one model: trained side by side, or each before and for itself."""
 
 from __future__ import annotations
 
@@ -39,5 +39,38 @@ class Members(nn.Module):
 
     @property
     def architecture(self) -> Any:
-        """That of each, where they are NASRecNets; else None."""
+        """That of the first, where it is a NASRecNet; else None."""
         return getattr(self.members[0], "architecture", None)
+
+
+class Blend(Members):
+    """Networks of any makes as one model: its logit is a weighted sum of theirs, and a constant.
+
+    Each was trained before. Other architectures, options and learning rates err in other ways than
+    further seeds of one make do (Caruana et al., *Ensemble selection from libraries of models*,
+    ICML 2004).
+
+    Args:
+        networks: at least one; they share nothing.
+        scales: what each logit is multiplied by; 1 / their number if None.
+        shift: what is added to the sum.
+
+    Shapes: dense (B, n_dense) and sparse (B, F) to logits (B,).
+    """
+
+    scales: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        scales: Sequence[float] | None = None,
+        shift: float = 0.0,
+    ) -> None:
+        super().__init__(networks)
+        equal = [1 / len(networks)] * len(networks)
+        self.register_buffer("scales", torch.tensor(equal if scales is None else list(scales)))
+        self.register_buffer("shift", torch.tensor(float(shift)))
+
+    def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
+        return self.scales @ self.each(dense, sparse) + self.shift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from nasrec.pipeline.compared import compared, comparison_text
 from nasrec.pipeline.contest import (
     Outcome,
     Setup,
+    blended,
     known_models,
     repeat,
     searched,
@@ -109,7 +111,8 @@ def compare(
         models: names of hand-made models, `nasrec` for a searched network, `published:...`,
             `lightgbm`; None is all hand-made ones and `nasrec`.
         protocol: `leaderboard` or `paper`.
-        seeds: trainings of each model's chosen trial; the trials are those of the first.
+        seeds: trainings of each model's chosen trial, or of each that its blend is made of; the
+            trials are those of the first.
         trials: trainings that each model may choose from on validation; the protocol's if None.
         jobs: trainings side by side, one thread each; as many as cores and memory allow if
             None.
@@ -118,7 +121,8 @@ def compare(
         config: the seed, the device, the sizes of the search for `nasrec`, and in `config.model`
             those of the hand-made models (`hidden`, `cross_layers`, `cin`, `attention_layers`,
             `attention_heads`), and in `config.retrain` whether a protocol that calibrates does
-            (`calibrate: false`); its other settings are the protocol's.
+            (`calibrate: false`), and how many trainings one that blends does (`blend`); its other
+            settings are the protocol's.
         reporter: tells how it goes; on standard error by default.
 
     Raises:
@@ -198,6 +202,7 @@ def _shared(rules: Protocol, embedding_dim: int | None, config: SearchConfig) ->
         criterion="logloss",
         costs=(),
         recipes=rules.recipes,
+        blend=config.blend if rules.blends else 1,
         baselines=(),
         from_scratch_random=0,
     )
@@ -214,9 +219,11 @@ def _tell_time(
     """Say how long it may take at most, from a few steps of each model by each recipe here."""
     config, inputs, began = setup.config, inputs_of(data), time.perf_counter()
     done = len(list(RunFolder(setup.out).retrain.glob("*/result.json")))
-    total = len(names) * (setup.trials + seeds - 1)
+    again = (seeds - 1) * min(config.most_blended, setup.trials)
+    total = len(names) * (setup.trials + again)
     tell.say(
-        f"{len(names)} models, {setup.trials} trials each, seeds: {seeds}. {total} trainings"
+        f"{len(names)} models, {setup.trials} trials each, seeds: {seeds}. "
+        f"{'At most ' if config.most_blended > 1 else ''}{total} trainings"
         + (f", {done} of them finished" if done else "")
     )
     if done:
@@ -249,7 +256,7 @@ def _tell_time(
                 )
                 for recipe in config.recipes
             ]
-        more = setup.trials - len(passes) + seeds - 1  # by whichever recipe is chosen
+        more = setup.trials - len(passes) + again  # by whichever recipes are chosen
         seconds += config.retrain.epochs * (sum(passes) + more * max(passes))
     least = seconds / config.retrain.epochs * min(4, config.retrain.epochs)
     tell.say(
@@ -273,7 +280,8 @@ def _trained(
 ) -> dict[str, list[list[Outcome]]]:
     """For each family its trials, best first, and the chosen one with every seed.
 
-    The search comes before all, with all jobs, and NASRecNet's trials before the others'.
+    A blend has each of its parts trained with every seed. The search comes before all, with all
+    jobs, and NASRecNet's trials before the others'.
     """
     began = time.perf_counter()
     if NASREC in names:
@@ -289,15 +297,20 @@ def _trained(
         )
     chosen = {name: trials[name][0] for name in names}
     others = [
-        (name, setup.config.seed + i)
+        (name, setup.config.seed + i, part)
         for i in range(1, seeds)
         for name in names
-        if chosen[name].failed is None
+        for part in chosen[name].parts or (chosen[name],)
+        if part.failed is None
     ]
-    repeats: dict[str, list[Outcome]] = {name: [chosen[name]] for name in names}
-    tasks = [(repeat, (setup, chosen[name], seed)) for name, seed in others]
+    parts: dict[tuple[str, int], dict[int, Outcome]] = defaultdict(dict)
+    tasks = [(repeat, (setup, part, seed)) for _, seed, part in others]
     for i, outcome in in_processes(tasks, jobs):
-        repeats[others[i][0]].append(outcome)
-    for name in names:
-        repeats[name].sort(key=lambda outcome: outcome.seed)
+        name, seed, _ = others[i]
+        parts[name, seed][i] = outcome
+    repeats: dict[str, list[Outcome]] = {name: [chosen[name]] for name in names}
+    for (name, _), found in sorted(parts.items()):
+        in_order = [found[i] for i in sorted(found)]
+        good = [outcome for outcome in in_order if outcome.failed is None]
+        repeats[name].append(blended(setup, good or in_order[:1]))
     return {name: [trials[name], repeats[name]] for name in names}

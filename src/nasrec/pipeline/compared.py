@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nasrec.data import PreparedData
 from nasrec.files import finite, write_json
+from nasrec.pipeline.blend import mean_logits
 from nasrec.pipeline.contest import Outcome, title_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.leaderboard import BASE_RATE, base_rate, text_table
@@ -52,12 +53,13 @@ def compared(
                 "trial": trials[0].name,
                 "settings": trials[0].settings,
                 "calibrations": [outcome.calibration._asdict() for outcome in good],
-                "trials": len(trials),
+                "blend": [part.name for part in trials[0].parts],
+                "trials": sum(not one.parts for one in trials),
                 "weights": trials[0].weights,
                 "embedding_weights": trials[0].embedding_weights,
                 "madds": trials[0].madds,
                 "training_seconds": _mean([outcome.seconds for outcome in good]),
-                "tuning_seconds": sum(outcome.seconds for outcome in trials),
+                "tuning_seconds": sum(one.seconds for one in trials if not one.parts),
                 "search_seconds": searching if family == NASREC else 0.0,
                 "latency": _latency(good[0], data) if good else None,
             }
@@ -89,7 +91,7 @@ def _together(
     data: PreparedData,
 ) -> dict[str, Any]:
     """The mean logit of all models, seed by seed: what could still be gained on these rows."""
-    logits = [np.mean(of_one, axis=0) for of_one in zip(*of_seeds, strict=False)]
+    logits = [mean_logits(of_one) for of_one in zip(*of_seeds, strict=False)]
     losses = np.stack([row_losses(x, data.test.labels) for x in logits])
     return {
         "name": TOGETHER,
@@ -155,8 +157,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         for n in LATENCY_ROWS
     ]
     seconds = row.get("training_seconds")
+    blend = row.get("blend")
     return (
-        row["name"],
+        row["name"] + (f" ({len(blend)} as one)" if blend else ""),
         number("test_logloss"),
         number("test_logloss_sd"),
         f"{d['mean']:+.5f} ({d['low']:+.5f}, {d['high']:+.5f})" if d else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError, nearest
 from nasrec.nn import BASELINES, Inputs, NASRecNet
 from nasrec.pipeline import boosting
+from nasrec.pipeline.blend import BLEND, best_few, mean_logits, measured_mean
 from nasrec.pipeline.boosting import LIGHTGBM
 from nasrec.pipeline.candidates import search_stage
 from nasrec.pipeline.data import inputs_of
@@ -93,11 +94,11 @@ class Outcome:
     Attributes:
         family, name, seed: what was trained; `name` is its folder's.
         folder: its files.
-        trial: a network and its training; None is LightGBM.
+        trial: a network and its training; None is LightGBM, or a blend.
         settings: how it was trained, as JSON types.
         valid: metrics on validation, calibrated.
         calibration: what is done to its logits.
-        weights, embedding_weights, madds, seconds, failed: as in `TrialResult`.
+        weights, embedding_weights, madds, seconds, failed, parts: as in `TrialResult`.
     """
 
     family: str
@@ -113,6 +114,7 @@ class Outcome:
     madds: int
     seconds: float
     failed: str | None
+    parts: tuple[Outcome, ...] = ()
 
     @property
     def order(self) -> tuple[float, str]:
@@ -122,17 +124,24 @@ class Outcome:
 
     def test_logits(self, data: PreparedData) -> NDArray[np.float32]:
         """Calibrated logits of the test rows, kept in the folder once they are predicted."""
-        if self.trial is not None:
-            return _result_of(self).test_logits(data)
+        return kept_logits(self.folder, data, self.logits)
 
-        def score(split: Split) -> NDArray[np.float32]:
+    def logits(self, split: Split) -> NDArray[np.float32]:
+        """Calibrated logits of a split's rows, (rows,)."""
+        raw: NDArray[Any]
+        if self.parts:
+            raw = mean_logits([part.logits(split) for part in self.parts])
+        elif self.trial is None:
             raw = boosting.Boosted(self.folder).logits(split)
-            return self.calibration(raw).astype(np.float32)
-
-        return kept_logits(self.folder, data, score)
+        else:
+            return _result_of(self).logits(split)
+        return self.calibration(raw).astype(np.float32)
 
     def scorer(self) -> Callable[[NDArray[Any], NDArray[Any]], Any]:
         """What scores encoded rows, as a service would."""
+        if self.parts:
+            scorers = [part.scorer() for part in self.parts]
+            return lambda dense, sparse: sum(score(dense, sparse) for score in scorers)
         if self.trial is None:
             return boosting.Boosted(self.folder)
         network = _result_of(self).network().eval()
@@ -178,8 +187,8 @@ def _outcome(folder: Path, trial: Trial | None) -> Outcome:
 def tune(setup: Setup, family: str) -> list[Outcome]:
     """All trials of a family with the first seed, best on validation first; each told as it ends.
 
-    What is finished is not repeated. The searched NASRecNet first searches; its supernet and the
-    scoring are not among the trials.
+    Before them comes their blend, if there is to be one. What is finished is not repeated. The
+    searched NASRecNet first searches; its supernet and the scoring are not among the trials.
     """
     data, seed = PreparedData.open(setup.data), setup.config.seed
     if family == LIGHTGBM:
@@ -187,16 +196,59 @@ def tune(setup: Setup, family: str) -> list[Outcome]:
             _boost(setup, data, f"{LIGHTGBM}-{i}", settings, seed)
             for i, settings in enumerate(boosting.settings_of(setup.trials), start=1)
         ]
-        return sorted(found, key=lambda outcome: outcome.order)
+        return _with_blend(setup, data, sorted(found, key=lambda outcome: outcome.order))
     plan = tuned(family, _members(setup, data, family), setup.config.recipes, seed)
     results = carried_out(
         {family: plan}, lambda trials: [_trained(setup, data, trial) for trial in trials]
     )
-    return [_outcome(result.folder, result.trial) for result in results[family]]
+    outcomes = [_outcome(result.folder, result.trial) for result in results[family]]
+    return _with_blend(setup, data, outcomes)
+
+
+def _with_blend(setup: Setup, data: PreparedData, outcomes: list[Outcome]) -> list[Outcome]:
+    """As `nasrec.pipeline.blend.with_blend`, of whatever models."""
+    good = [one for one in outcomes if one.failed is None][: setup.config.most_blended]
+    if not good:
+        return outcomes
+    few = best_few([one.logits(data.valid) for one in good], data.valid, setup.config.training)
+    if few.number == 1:
+        return outcomes
+    return [_blend(setup, good[: few.number], few.calibration, few.valid), *outcomes]
+
+
+def blended(setup: Setup, parts: Sequence[Outcome]) -> Outcome:
+    """The blend of trainings with one seed, calibrated on validation; one alone is itself."""
+    if len(parts) == 1:
+        return parts[0]
+    valid = PreparedData.open(setup.data).valid
+    logits = mean_logits([part.logits(valid) for part in parts])
+    return _blend(setup, parts, *measured_mean(logits, valid, setup.config.training))
+
+
+def _blend(setup: Setup, parts: Sequence[Outcome], calibration: Platt, valid: Metrics) -> Outcome:
+    first = parts[0]
+    name = f"{first.family.replace(':', '-')}-{BLEND}"
+    name += f"-seed{first.seed}" if first.seed != setup.config.seed else ""
+    return Outcome(
+        first.family,
+        name,
+        first.seed,
+        RunFolder(setup.out).retrain / name,
+        None,
+        {part.name: part.settings for part in parts},
+        valid,
+        calibration,
+        weights=sum(part.weights for part in parts),
+        embedding_weights=sum(part.embedding_weights for part in parts),
+        madds=sum(part.madds or 0 for part in parts),  # LightGBM counts none
+        seconds=sum(part.seconds for part in parts),
+        failed=None,
+        parts=tuple(parts),
+    )
 
 
 def repeat(setup: Setup, chosen: Outcome, seed: int) -> Outcome:
-    """The chosen trial of a family, with another seed."""
+    """A trial that its family has chosen, with another seed."""
     data, name = PreparedData.open(setup.data), f"{chosen.name}-seed{seed}"
     if chosen.trial is None:
         return _boost(setup, data, name, chosen.settings, seed)

@@ -38,6 +38,7 @@ LATENCY_SECONDS = 0.2
 _OF_TRIALS = {"trial", "family", "digest", "weights", "madds", "bytes", "failed"}
 _OF_TRIALS |= {f"valid_{criterion.field}" for criterion in CRITERIA.values()}
 _OF_ROWS = _OF_TRIALS | {"name", "embedding_weights", "trainings", "family_seconds", "test_rows"}
+_OF_ROWS |= {"blend"}
 _OF_ROWS |= {f"test_{c.field}" for c in CRITERIA.values()} | {"test_ece", "test_bias"}
 
 

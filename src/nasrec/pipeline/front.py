@@ -43,12 +43,12 @@ def front_of(
     `points` are the candidates of the front and all that were trained from scratch, cheapest
     first: its score in the search, the costs, and if trained what the best of its trainings has on
     validation. `trained_front` marks those that no other trained one dominates. `models` are the
-    hand-made models, each by the training that validation chose.
+    hand-made models, each by the training, or the blend of some, that validation chose.
     """
     trained: dict[str, TrialResult] = {}
     for result in sorted(families[NASREC], key=lambda result: result.order):
         architecture = result.trial.spec.architecture
-        if architecture is not None and result.failed is None:
+        if architecture is not None and result.failed is None and not result.parts:
             trained.setdefault(architecture.digest, result)
     names = ranking["objectives"][1:]
     points = [
@@ -259,7 +259,7 @@ def _recipe_of(result: TrialResult, config: SearchConfig) -> Any:
 
 
 def take_home(out: Path, data: PreparedData, config: SearchConfig, result: TrialResult) -> None:
-    """A training of this run as a model folder."""
+    """A training of this run, or a blend of some, as a model folder."""
     save_model(
         out,
         result.trial.spec,
@@ -275,7 +275,10 @@ def take_home(out: Path, data: PreparedData, config: SearchConfig, result: Trial
         },
         config={
             "training": result.trial.config.model_dump(mode="json"),
+            "parts": {
+                part.trial.name: part.trial.config.model_dump(mode="json") for part in result.parts
+            },
             "search": config.model_dump(mode="json"),
         },
-        history=result.folder,
+        history=(result.parts or (result,))[0].folder,
     )

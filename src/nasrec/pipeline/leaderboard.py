@@ -34,7 +34,7 @@ def leaderboard_stage(
 ) -> list[dict[str, Any]]:
     """One row for each family, best first by the criterion on validation.
 
-    A family's trial is chosen on validation; only that one is ever tested.
+    A family's trial or blend is chosen on validation; only that one is ever tested.
     """
     if not run.leaderboard.is_file():
         rows = [_row(name, results, data) for name, results in families.items()]
@@ -57,7 +57,7 @@ def leaderboard_stage(
 
 
 def _row(family: str, results: list[TrialResult], data: PreparedData) -> dict[str, Any]:
-    chosen = results[0]
+    chosen, trainings = results[0], [result for result in results if not result.parts]
     nan = float("nan")
     test = Metrics(nan, nan, len(data.test)) if chosen.failed else chosen.test(data)
     return {
@@ -67,8 +67,9 @@ def _row(family: str, results: list[TrialResult], data: PreparedData) -> dict[st
         "test_ece": test.ece,
         "test_bias": test.bias,
         "test_rows": test.rows,
-        "trainings": len(results),
-        "family_seconds": sum(result.seconds for result in results),
+        "blend": [part.trial.name for part in chosen.parts],
+        "trainings": len(trainings),
+        "family_seconds": sum(result.seconds for result in trainings),
     }
 
 
@@ -84,7 +85,7 @@ def _trial(result: TrialResult) -> dict[str, Any]:
         "calibration": result.calibration._asdict(),
         "seconds": result.seconds,
         "failed": result.failed,
-        "digest": architecture.digest if architecture else None,
+        "digest": architecture.digest if architecture and not result.parts else None,
     }
 
 
@@ -108,6 +109,7 @@ def base_rate(data: PreparedData) -> dict[str, Any]:
         "test_ece": test.ece,
         "test_bias": test.bias,
         "test_rows": test.rows,
+        "blend": [],
         "trainings": 0,
         "family_seconds": 0.0,
     }
@@ -127,7 +129,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     )
     body = [
         (
-            row["name"],
+            row["name"] + (f" ({len(row['blend'])} as one)" if row["blend"] else ""),
             _number(row["valid_logloss"], 5),
             _number(row["test_logloss"], 5),
             _number(row["test_auc"], 5),

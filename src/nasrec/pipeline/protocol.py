@@ -20,6 +20,8 @@ class Protocol:
         model: before a recipe changes it.
         training: likewise.
         recipes: what each family of models tries.
+        blends: whether several trainings of a family may be one model, as `SearchConfig.blend` has
+            it.
         trials: trainings of each family unless told otherwise: its recipes, then other learning
             rates by the best of them, and of a search other architectures in turn with rates.
     """
@@ -29,6 +31,7 @@ class Protocol:
     training: TrainConfig
     recipes: tuple[Recipe, ...]
     trials: int
+    blends: bool
 
 
 #: The paper's: one pass, no regularisation, Adagrad at 0.12 with a cosine, no LayerNorm in what is
@@ -39,11 +42,12 @@ PAPER = Protocol(
     TrainConfig(epochs=1, patience=None),
     (Recipe(name="paper"),),
     3,
+    blends=False,
 )
 
-#: As leaderboards are made: passes until validation gets no better, calibration, and the ways to
-#: regularise that a search tries.
-LEADERBOARD = Protocol("leaderboard", MODEL, FROM_SCRATCH, RECIPES, 7)
+#: As leaderboards are made: passes until validation gets no better, calibration, the ways to
+#: regularise that a search tries, and blends.
+LEADERBOARD = Protocol("leaderboard", MODEL, FROM_SCRATCH, RECIPES, 7, blends=True)
 
 PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, LEADERBOARD)}
 

@@ -15,6 +15,7 @@ from nasrec.data import PreparedData, Schema
 from nasrec.errors import RunError
 from nasrec.files import write_text
 from nasrec.nn import SharedWeights
+from nasrec.pipeline.blend import blend_stage
 from nasrec.pipeline.budget import fit_to_budget
 from nasrec.pipeline.candidates import search_stage
 from nasrec.pipeline.costs import Costs
@@ -232,6 +233,7 @@ def _stages(run: RunFolder, data: PreparedData, config: SearchConfig, tell: Repo
 
     best = search_stage(run, data, config, shared, tell)
     families = retrain_stage(run, data, config, best, tell)
+    families = blend_stage(run, data, config, families)
     rows = leaderboard_stage(run, data, families, CRITERIA[config.criterion])
     front_stage(run, config, families)
     winner = families[NASREC][0]

@@ -29,6 +29,17 @@ def summary_text(
     live = ", ".join(map(str, architecture.live_blocks))
     members = config.model.members
     has = "it has" if members == 1 else f"its {members} members have together"
+    told = (
+        f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
+        f"scratch of "
+    )
+    if blend := winner["blend"]:
+        has = "all of it has"
+        told = (
+            f"Its logit is the mean of {len(blend)} networks: {', '.join(blend)}. Validation chose "
+            f"them (--blend) among {winner['trainings']} trainings from scratch of "
+        )
+    whose = "the first one's" if winner["blend"] else "its"
     chosen = f"the {config.top_k} best"
     if config.costs:
         chosen = f"{config.top_k} points spread over the front"
@@ -36,15 +47,14 @@ def summary_text(
         f"NASRecNet on the test rows ({winner['test_rows']:,}): "
         f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
         _comparison(winner, others, CRITERIA[config.criterion], differences(run, data, rows)),
-        f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
-        f"scratch of {chosen} of {config.planned_evaluations} architectures that were scored, of "
+        f"{told}{chosen} of {config.planned_evaluations} architectures that were scored, of "
         f"space {config.space.name!r}. "
-        f"Blocks {live} of {len(architecture.blocks)} reach its logit; {has} "
+        f"Blocks {live} of {len(architecture.blocks)} reach {whose} logit; {has} "
         f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings; a "
         f"row takes {winner['madds']:,} multiply-adds.",
         table([dict(row) for row in rows]),
-        "Each model was chosen among its trainings on validation; the test rows were read once, "
-        "at the end.\n"
+        "Each model is the best of its trainings on validation, or the mean of the best few; the "
+        "test rows were read once, at the end.\n"
         f"Data: {len(data.train):,} train, {len(data.valid):,} validation, {len(data.test):,} test "
         f"rows; click rate {data.train.click_rate:.4f}.",
     ]

@@ -17,7 +17,7 @@ from torch import nn
 from nasrec.data import PreparedData, Split
 from nasrec.errors import DivergenceError, RunError
 from nasrec.files import write_json, write_text, written_aside
-from nasrec.nn import count_dense_weights, count_weights
+from nasrec.nn import Blend, count_dense_weights, count_weights
 from nasrec.nn.cost import BYTES_PER_WEIGHT
 from nasrec.nn.inputs import Inputs, ModelOptions
 from nasrec.pipeline.folder import read_json
@@ -65,6 +65,7 @@ class TrialResult:
         steps: training steps done.
         seconds: wall time.
         failed: why there are no weights, if the training diverged.
+        parts: the trainings whose mean logit it is, the best first; () if it is a training itself.
     """
 
     trial: Trial
@@ -77,6 +78,7 @@ class TrialResult:
     steps: int
     seconds: float
     failed: str | None
+    parts: tuple[TrialResult, ...] = ()
 
     @property
     def order(self) -> tuple[float, str]:
@@ -98,6 +100,11 @@ class TrialResult:
         """The trained network; DivergenceError if there is none."""
         if self.failed is not None:
             raise DivergenceError(f"the training {self.trial.name} failed: {self.failed}")
+        if self.parts:
+            networks, count = [part.network() for part in self.parts], len(self.parts)
+            scales = [part.calibration.slope / count for part in self.parts]
+            shift = sum(part.calibration.intercept for part in self.parts) / count
+            return Blend(networks, scales, shift).eval()
         return self.trial.spec.load(self.folder / "weights.safetensors")
 
     def test_logits(self, data: PreparedData) -> NDArray[np.float32]:

@@ -4,8 +4,8 @@
       manifest.json        format, library versions, data fingerprint, size and sha256 of the rest
       schema.yaml          what the columns are
       encoder.parquet      how raw rows become numbers
-      model.json           which model, on which columns, with which options
-      architecture.json    of a NASRecNet only
+      model.json           which model, on which columns, with which options; of a blend its parts
+      architecture.json    of a NASRecNet only; of a blend of them the first one's
       weights.safetensors
       calibration.json     what is done to logits before they are called probabilities
       metrics.json         what it scored, by split, with intervals
@@ -44,14 +44,14 @@ from nasrec.serve.drift import Trained, training
 from nasrec.serve.encoding import ENCODER, SCHEMA, copy_encoder
 from nasrec.serve.interval import report
 from nasrec.serve.model import Data, Model, Rows
-from nasrec.serve.spec import AGAIN, NASREC, ModelSpec
+from nasrec.serve.spec import AGAIN, BLEND, NASREC, ModelSpec, blend_of
 from nasrec.serve.versions import versions
 from nasrec.space import Architecture
 from nasrec.train.metrics import Metrics
 
-NAME, VERSION = "nasrec-model", 3
-READABLE = (2, VERSION)
-"""Of version 2, `statistics.json` has only the rates."""
+NAME, VERSION = "nasrec-model", 4
+READABLE = (2, 3, VERSION)
+"""Of version 2, `statistics.json` has only the rates; before version 4 there were no blends."""
 SAMPLE_ROWS = 256
 _NEEDED = (
     {SCHEMA, ENCODER, "model.json", "weights.safetensors", "metrics.json"}
@@ -85,10 +85,10 @@ def save_model(
     """
     with _written(path, data.fingerprint) as aside:
         copy_encoder(data, aside)
-        _write(
-            aside / "model.json",
-            {"model": spec.model, "inputs": asdict(spec.inputs), "options": asdict(spec.options)},
-        )
+        made: dict[str, Any] = {"model": spec.model, "options": asdict(spec.options)}
+        if spec.parts:
+            made["parts"] = [_described(part) for part in spec.parts]
+        _write(aside / "model.json", {**made, "inputs": asdict(spec.inputs)})
         if spec.architecture is not None:
             _write(aside / "architecture.json", spec.architecture.to_dict())
         save_file(dict(weights), aside / "weights.safetensors")
@@ -230,16 +230,14 @@ def load_model(path: str | Path) -> Model:
                 "the file is damaged: its checksum is wrong", where=str(file), mend=AGAIN
             )
     content = _json(path / "model.json")
-    architecture = None
     try:
-        if content["model"] == NASREC:
-            architecture = Architecture.from_dict(_json(path / "architecture.json"))
-        spec = ModelSpec(
-            content["model"],
-            Inputs(**content["inputs"]),
-            ModelOptions(**content["options"]),
-            architecture,
-        )
+        inputs = Inputs(**content["inputs"])
+        if content["model"] == BLEND:
+            spec = blend_of([_spec(one, inputs, one["architecture"]) for one in content["parts"]])
+        else:
+            of_nasrec = content["model"] == NASREC
+            architecture = _json(path / "architecture.json") if of_nasrec else None
+            spec = _spec(content, inputs, architecture)
         calibration = Calibration.from_dict(_json(path / "calibration.json"))
     except (KeyError, TypeError, NasrecError) as error:
         raise RunError(
@@ -253,6 +251,27 @@ def load_model(path: str | Path) -> Model:
         metrics=_json(path / "metrics.json"),
         calibration=calibration,
         trained=_trained(path, str(manifest["format"])),
+    )
+
+
+def _described(part: ModelSpec) -> dict[str, Any]:
+    """A part of a blend, but for the columns, which are those of all."""
+    architecture = None if part.architecture is None else part.architecture.to_dict()
+    return {
+        "model": part.model,
+        "options": asdict(part.options),
+        "architecture": architecture,
+    }
+
+
+def _spec(
+    content: Mapping[str, Any], inputs: Inputs, architecture: Mapping[str, Any] | None
+) -> ModelSpec:
+    return ModelSpec(
+        content["model"],
+        inputs,
+        ModelOptions(**content["options"]),
+        None if architecture is None else Architecture.from_dict(architecture),
     )
 
 

@@ -1,0 +1,152 @@
+"""The mean logit of a family's best trainings as one model, where validation allows it.
+
+All of them are done anyway, to choose one. They err in different ways, so their mean errs less.
+What it costs is to serve several networks (Caruana et al., *Ensemble selection from libraries of
+models*, ICML 2004).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasrec.config import SearchConfig
+from nasrec.data import PreparedData, Split
+from nasrec.files import finite, write_json
+from nasrec.pipeline.costs import counted_limits
+from nasrec.pipeline.folder import RunFolder, read_json
+from nasrec.pipeline.retrain import NASREC
+from nasrec.pipeline.trials import TrialResult, measured
+from nasrec.serve.spec import blend_of
+from nasrec.train import CRITERIA, Metrics, TrainConfig, metrics_on
+from nasrec.train.paired import row_losses
+from nasrec.train.platt import UNCHANGED, Platt, calibrated
+
+BLEND = "blend"
+#: What a blend has as much of as its parts have together.
+SUMMED = ("weights", "embedding_weights", "madds", "steps", "seconds")
+
+
+class Few(NamedTuple):
+    """How many of the best trainings are blended, and what their mean logit has on validation."""
+
+    number: int
+    calibration: Platt
+    valid: Metrics
+
+
+def blend_stage(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    families: Mapping[str, list[TrialResult]],
+) -> dict[str, list[TrialResult]]:
+    """The trainings of each family with its blend; that of NASRecNets is within their limits."""
+    return {
+        family: with_blend(
+            results,
+            data,
+            run.retrain / f"{family}-{BLEND}",
+            config.most_blended,
+            counted_limits(config) if family == NASREC else None,
+        )
+        for family, results in families.items()
+    }
+
+
+def best_few(logits: Sequence[NDArray[Any]], valid: Split, config: TrainConfig) -> Few:
+    """How many of the trainings, the best first, are to be blended.
+
+    As many as have the best mean, or more as long as these rows do not tell it from the best, by
+    one standard error of the paired difference: then the larger blend is the safer one, for luck on
+    these rows has chosen less of it. All count the same; weights fitted to a few thousand rows
+    would be of chance.
+
+    Args:
+        logits: of each training, the best first: those of the validation rows, (rows,).
+        valid: these rows.
+        config: tells the criterion, and whether logits are calibrated.
+    """
+    tried, losses = [], []
+    for count in range(1, len(logits) + 1):
+        mean = mean_logits(logits[:count])
+        tried.append(Few(count, *measured_mean(mean, valid, config)))
+        losses.append(row_losses(tried[-1].calibration(mean), valid.labels))
+    criterion = CRITERIA[config.criterion]
+    best = min(tried, key=lambda few: criterion.loss(few.valid))
+    return [
+        few
+        for few, of_few in zip(tried, losses, strict=True)
+        if few is best or _even(of_few - losses[best.number - 1], valid.weights)
+    ][-1]
+
+
+def _even(differences: NDArray[np.float64], weights: NDArray[Any] | None) -> bool:
+    """Whether paired losses are greater by at most one standard error of their mean."""
+    w = np.ones(len(differences)) if weights is None else weights.astype(np.float64)
+    mean = (w * differences).sum() / w.sum()
+    return bool(mean <= math.sqrt((w**2 * (differences - mean) ** 2).sum()) / w.sum())
+
+
+def mean_logits(logits: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """The mean of several models' logits, (rows,)."""
+    return np.asarray(np.mean(logits, axis=0, dtype=np.float64))
+
+
+def measured_mean(
+    logits: NDArray[np.float64], valid: Split, config: TrainConfig
+) -> tuple[Platt, Metrics]:
+    """The calibration of mean logits, where trainings have one, and what they have with it."""
+    return calibrated(valid, logits) if config.calibrate else (UNCHANGED, metrics_on(valid, logits))
+
+
+def with_blend(
+    results: list[TrialResult],
+    data: PreparedData,
+    folder: Path,
+    most: int,
+    limits: Mapping[str, int] | None = None,
+) -> list[TrialResult]:
+    """The trainings of a family, best first, and before them their blend, if there is to be one.
+
+    Args:
+        results: the trainings, best first.
+        data: decides on its validation rows.
+        folder: of the blend; the decision is kept there.
+        most: so many trainings are blended at most.
+        limits: what all of a blend may cost, by the names of `TrialResult.costs`.
+    """
+    good = [result for result in results if result.learned][:most]
+    for name, limit in (limits or {}).items():
+        costs = np.cumsum([result.costs[name] for result in good])
+        good = good[: int(np.searchsorted(costs, limit, side="right"))]
+    if len(good) < 2:
+        return results
+    file = folder / "blend.json"
+    if not file.is_file():
+        logits = [result.logits(data.valid) for result in good]
+        few = best_few(logits, data.valid, good[0].trial.config)
+        parts = [result.trial.name for result in good[: few.number]]
+        kept = {"parts": parts, "calibration": few.calibration._asdict()}
+        write_json(file, finite(kept | {"valid": few.valid.to_dict()}))
+    content = read_json(file)
+    chosen = tuple(result for result in good if result.trial.name in content["parts"])
+    if len(chosen) < 2:
+        return results
+    spec = blend_of([part.trial.spec for part in chosen])
+    blend = TrialResult(
+        replace(chosen[0].trial, name=folder.name, spec=spec),
+        folder,
+        measured(content["valid"]),
+        Platt(**content["calibration"]),
+        **{name: sum(getattr(part, name) for part in chosen) for name in SUMMED},
+        failed=None,
+        parts=chosen,
+    )
+    return [blend, *results]
