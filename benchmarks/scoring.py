@@ -46,7 +46,7 @@ PLANNED = 128 + 240 * CHILDREN
 #: calibrated.
 FAST = ScoreConfig(
     head="calm", schedule="cosine", calibrate=True, batch_size=1024,
-    finetune_steps=300, finetune_rows=4096,
+    finetune_steps=300, finetune_rows=2048,
 )  # fmt: skip
 #: The same with as many steps and rows as in the paper.
 EXHAUSTIVE = FAST.model_copy(

@@ -147,7 +147,7 @@ def test_a_newer_model(folder, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(folder / "model", model)
     manifest = (model / "manifest.json").read_text()
-    (model / "manifest.json").write_text(manifest.replace("nasrec-model/3", "nasrec-model/9"))
+    (model / "manifest.json").write_text(manifest.replace("nasrec-model/4", "nasrec-model/9"))
     for command in ("predict", "evaluate", "calibrate"):
         out = [] if command == "evaluate" else ["--out", tmp_path / "out.csv"]
         assert "version 9" in refused(command, model, folder / "rows.csv", *out)

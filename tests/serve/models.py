@@ -11,6 +11,7 @@ from nasrec.data import PreparedData, SyntheticLog, prepare
 from nasrec.nn import BASELINES, ModelOptions
 from nasrec.pipeline import inputs_of
 from nasrec.serve import Model, ModelSpec, load_model, save_model
+from nasrec.serve.spec import blend_of
 from nasrec.space import NASREC_FULL, Architecture
 from nasrec.train import Metrics
 from nasrec.train.rates import learn_rates
@@ -25,6 +26,8 @@ def prepared(folder: Path, rows: int = 300, log: SyntheticLog = LOG) -> Prepared
 
 def spec_of(name: str, data: PreparedData) -> ModelSpec:
     inputs = inputs_of(data)
+    if name == "blend":
+        return blend_of([spec_of(part, data) for part in ("nasrec", "mlp")])
     if name in BASELINES:
         return ModelSpec(name, inputs, OPTIONS, None)
     space = NASREC_FULL.with_(dense_dims=(16,), sparse_dims=(16,), blocks=3)

@@ -27,10 +27,10 @@ from tests.serve.models import LOG, model_of
 onnx = pytest.importorskip("onnx", reason="needs nasrec[onnx]")
 
 #: Each takes a second or two; the other hand-made models wait for the slow tests.
-FAST = {"nasrec", "logreg", "mlp"}
+FAST = {"nasrec", "logreg", "mlp", "blend"}
 MODELS = [
     name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
-    for name in ("nasrec", "every operator", *BASELINES)
+    for name in ("nasrec", "every operator", "blend", *BASELINES)
 ]
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from nasrec.data import Batch, Split
     from nasrec.nn.rates import ClickRates
 
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+#: Blocks of rows come in multiples of it, for threads to end together.
+TOGETHER = 2
 _FINETUNE_STREAM, _VALID_STREAM = 11, 12
 
 
@@ -163,9 +167,9 @@ class Scorer:
     much less noise than the scores.
 
     Memory: the chosen rows (260 bytes each at 13 + 26 columns), for each thread one block of
-    `batch_size` rows of activations, and of features where there are several threads; and, if the
-    fine-tuning goes through its rows more than once, their features up to `cache_mb`, of all that
-    are scored together. Features that are used once are dropped block by block.
+    `batch_size` rows of activations and of features; and, if the fine-tuning goes through its rows
+    more than once, their features up to `cache_mb`, of all that are scored together. Features
+    that are used once are dropped block by block.
 
     Args:
         shared: trained shared weights.
@@ -241,7 +245,8 @@ class Scorer:
             logits: list[list[Tensor]] = [[] for _ in networks]
             for i, x, _ in self._features(together, self.valid):
                 logits[i].append(layers[i].logits(x))
-            return [self._measured(torch.cat(parts)) for parts in logits]
+            whole = [torch.cat(parts) for parts in logits]
+            return [score for _, score in self._side_by_side(self._measured, whole)]
 
     def _score_trained(self, architecture: Architecture, rows: Batch) -> Score:
         """The score of a copy that is fine-tuned below its last FC as well."""
@@ -283,9 +288,15 @@ class Scorer:
         network.rates = self._rates
 
     def _blocks(self, rows: Batch, device: torch.device, multiple: int = 1) -> Iterator[Batch]:
-        """Blocks of `batch_size` rows, rounded to a multiple."""
-        size = max(1, self.config.batch_size // multiple) * multiple
-        for low in range(0, len(rows.labels), size):
+        """Blocks of at most `batch_size` rows, a multiple of some number.
+
+        More than one are equally large and a multiple of `TOGETHER`, so that threads end together.
+        """
+        total, size = len(rows.labels), max(1, self.config.batch_size // multiple) * multiple
+        if total > size:
+            count = math.ceil(total / size / TOGETHER) * TOGETHER
+            size = math.ceil(total / count / multiple) * multiple
+        for low in range(0, total, size):
             yield to_device(rows.map(operator.itemgetter(slice(low, low + size))), device)
 
     def _portions(self, networks: Mapping[int, NASRecNet]) -> Iterator[list[int]]:
@@ -340,18 +351,12 @@ class Scorer:
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Block by block of rows, for each network its index, features (b, H) and their rows."""
         device = together.networks[0].head.bias.device
-        threads = torch.get_num_threads() if device.type == "cpu" else 1
 
-        def of_all(part: Batch) -> Iterable[tuple[int, Tensor]]:
-            return together.features(part.dense, part.sparse)
-
-        def listed(part: Batch) -> Iterable[tuple[int, Tensor]]:
+        def of_all(part: Batch) -> list[tuple[int, Tensor]]:
             with torch.inference_mode():
-                return list(of_all(part))
+                return list(together.features(part.dense, part.sparse))
 
-        blocks = self._blocks(rows, device, multiple)
-        alone = ((part, of_all(part)) for part in blocks)
-        for part, found in in_threads(listed, blocks, threads) if threads > 1 else alone:
+        for part, found in self._side_by_side(of_all, self._blocks(rows, device, multiple)):
             for i, features in found:
                 yield i, features, part
 
@@ -362,24 +367,43 @@ class Scorer:
         c, steps, b = self.config, self.config.finetune_steps, self.batch
         entries = self._finetune_rows * sum(layer.weight.numel() for layer in layers)
         keep = self._passes > 1 and entries * 4 <= c.cache_mb * 2**20
-        kept: list[tuple[int, Tensor, Batch]] = []
+        kept: list[list[tuple[Tensor, Batch]]] = [[] for _ in layers]
         done = [0] * len(layers)
         schedule = SCHEDULES[c.schedule]
-        for number in range(self._passes):
-            fresh = self._features(together, self.finetune, multiple=b)
-            for i, features, part in kept if keep and number else fresh:
-                if keep and not number:
-                    kept.append((i, features, part))
-                for low in range(0, len(part.labels), b):
-                    if done[i] == steps:
-                        break
-                    lr = schedule(done[i], steps, c.learning_rate, c.warmup_fraction)
-                    mini = slice(low, low + b)
-                    weights = None if part.weights is None else part.weights[mini]
-                    layers[i].step(features[mini], part.labels[mini], lr, weights)
-                    done[i] += 1
+
+        def learn(i: int, features: Tensor, part: Batch) -> None:
+            for low in range(0, len(part.labels), b):
+                if done[i] == steps:
+                    return
+                lr = schedule(done[i], steps, c.learning_rate, c.warmup_fraction)
+                mini = slice(low, low + b)
+                weights = None if part.weights is None else part.weights[mini]
+                layers[i].step(features[mini], part.labels[mini], lr, weights)
+                done[i] += 1
+
+        def learn_on(i: int) -> None:
+            with torch.inference_mode():
+                while done[i] < steps:
+                    for features, part in kept[i]:
+                        learn(i, features, part)
+
+        for _ in range(1 if keep else self._passes):
+            for i, features, part in self._features(together, self.finetune, multiple=b):
+                if keep:
+                    kept[i].append((features, part))
+                learn(i, features, part)
                 if min(done) == steps:
                     return
+        list(self._side_by_side(learn_on, range(len(layers))))
+
+    def _side_by_side(
+        self, call: Callable[[Item], Found], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Found]]:
+        """Each item and what `call` makes of it, several at a time where torch has threads."""
+        threads = torch.get_num_threads() if self.shared.device.type == "cpu" else 1
+        if threads > 1:
+            return in_threads(call, items, threads)
+        return ((item, call(item)) for item in items)
 
 
 def _draw(population: int, count: int, seed: int) -> NDArray[np.int64]:
