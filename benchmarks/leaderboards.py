@@ -3,7 +3,8 @@
     python -m benchmarks leaderboards --out runs/leaderboards --page docs/results.md
 
 Compares the hand-made models, LightGBM and a searched NASRecNet on each log under one protocol,
-and writes the page from the comparisons that are finished. One that was stopped goes on. Nothing
+and writes the page from the comparisons that are finished in `--out`; what the page has of others
+stays. One that was stopped goes on. Nothing
 is chosen for one log: the search scores 40 candidates of the space `plus` of at most 300,000
 multiply-adds a row (`--max-madds`), about what an MLP needs, each by a training of its own, which
 on logs of more than 100,000 training rows sees 40,000 of them.
@@ -72,32 +73,41 @@ def main(arguments: list[str]) -> None:
             options.max_madds, protocol=options.protocol, trials=options.trials, jobs=options.jobs,
             embedding_dim=options.embedding_dim,
         )  # fmt: skip
-    tell(page(options.out), options.page)
+    old = (
+        options.page.read_text(encoding="utf-8") if options.page and options.page.is_file() else ""
+    )
+    tell(page(options.out, old), options.page)
 
 
-def page(out: Path) -> str:
-    """All finished comparisons as Markdown."""
+def sections(text: str) -> dict[str, str]:
+    """The parts of a page by their headings, `## ` and all below it."""
+    parts = text.split("\n## ")[1:]
+    return {part.split("\n", 1)[0]: f"## {part.rstrip()}" for part in parts}
+
+
+def page(out: Path, old: str = "") -> str:
+    """All finished comparisons as Markdown, and those of an older page that are not in `out`."""
     from nasrec.pipeline import Comparison
 
-    lines = [
+    head = [
         "# Results on real click logs",
         "",
         "Made by `python -m benchmarks leaderboards --page docs/results.md` from `nasrec",
         "compare` ([compare.md](compare.md)); nothing here is typed by hand. ± is the standard",
         "deviation over seeds; the interval is that of the difference to the best, over test rows",
         "and seeds. The machine had other work, so times are upper bounds. Where it is not said",
-        "that logits are calibrated, that numbers have bends, or that the recipe of click rates",
-        "was tried, the comparison is of before that was done. Where it is not said how its",
+        "that logits are calibrated, that numbers have bends, that the recipe of click rates was",
+        "tried, or that families are blends, it was not done then. Where it is not said how its",
         "NASRecNet was searched, it is the best of 40 candidates of at most 100,000 multiply-adds",
         "a row, each trained for itself by the recipe `plain`, or on frappe_x1 scored by a",
         "supernet, before recipes were tried first.",
     ]
+    found_parts = sections(old)
     for file in sorted(out.glob("*/comparison.json")):
         found = Comparison(file.parent).to_dict()
         name = file.parent.name.removesuffix(f"-{found['protocol']}")
         data, machine = found["data"], found["environment"]
-        lines += [
-            "",
+        lines = [
             f"## {name}, protocol {found['protocol']}, {found['seeds']} seeds, "
             f"{found['trials']} trials",
             "",
@@ -106,6 +116,7 @@ def page(out: Path) -> str:
             + (" Logits calibrated on validation." if found.get("calibrated") else "")
             + (" Numbers have bends." if found.get("bends") else "")
             + rated(file.parent)
+            + blending(file.parent)
             + searched(file.parent),
             "",
             "| model | test log loss | test AUC | difference to the best, 95 % | chosen trial "
@@ -114,7 +125,19 @@ def page(out: Path) -> str:
             *(line(row) for row in found["rows"]),
             *verdict(found["rows"]),
         ]
-    return "\n".join(lines) + "\n"
+        found_parts[lines[0].removeprefix("## ")] = "\n".join(lines)
+    return (
+        "\n\n".join(["\n".join(head), *(found_parts[name] for name in sorted(found_parts))]) + "\n"
+    )
+
+
+def blending(folder: Path) -> str:
+    """Whether the model of a family may be the mean of several trainings."""
+    from nasrec.pipeline.folder import read_json
+
+    file = folder / "config.json"
+    most = read_json(file)["settings"].get("blend", 1) if file.is_file() else 1
+    return f" A family's model is the blend of at most {most} of its trials." if most > 1 else ""
 
 
 def searched(folder: Path) -> str:
@@ -183,7 +206,7 @@ def line(row: dict[str, Any]) -> str:
         return f"| {' | '.join([*cells, *[''] * 5])} |"
     seconds = row["training_seconds"]
     cells += [
-        row["trial"],
+        row["trial"] + (f" of {len(blend)}" if (blend := row.get("blend")) else ""),
         f"{row['weights']:,}",
         f"{row['madds']:,}" if row["madds"] else "",
         "" if seconds is None else f"{seconds:.0f} s",

@@ -185,7 +185,8 @@ def test_a_search_takes_its_blend_home(run):
     model = run.model
     assert len(model.spec.parts) == len(row["blend"])
     assert model.evaluate(run.path / "data").logloss == pytest.approx(row["test_logloss"], abs=1e-6)
-    assert f"the mean of {len(row['blend'])} networks" in run.summary
+    assert f"the mean of {len(row['blend'])} networks, {row['blend'][0]}" in run.summary
+    assert f"nasrec take {run.path} {row['blend'][0]} --out ONE" in run.summary
     assert "as one)" in run.table
     page = run.report.read_text(encoding="utf-8")
     assert f"the mean logit of {len(row['blend'])} of them: {row['blend'][0]}" in page

@@ -208,7 +208,7 @@ def tune(setup: Setup, family: str) -> list[Outcome]:
 def _with_blend(setup: Setup, data: PreparedData, outcomes: list[Outcome]) -> list[Outcome]:
     """As `nasrec.pipeline.blend.with_blend`, of whatever models."""
     good = [one for one in outcomes if one.failed is None][: setup.config.most_blended]
-    if not good:
+    if len(good) < 2:
         return outcomes
     few = best_few([one.logits(data.valid) for one in good], data.valid, setup.config.training)
     if few.number == 1:

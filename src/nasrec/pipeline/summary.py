@@ -27,19 +27,14 @@ def summary_text(
     winner = next(row for row in rows if row["family"] == NASREC)
     others = [row for row in rows if row["family"] not in (NASREC, BASE_RATE, "random")]
     live = ", ".join(map(str, architecture.live_blocks))
-    members = config.model.members
+    blend, members = winner["blend"], config.model.members
+    is_chosen, whose = f"It is {winner['trial']}, chosen", "its"
     has = "it has" if members == 1 else f"its {members} members have together"
-    told = (
-        f"It is {winner['trial']}, chosen on validation among {winner['trainings']} trainings from "
-        f"scratch of "
-    )
-    if blend := winner["blend"]:
-        has = "all of it has"
-        told = (
-            f"Its logit is the mean of {len(blend)} networks: {', '.join(blend)}. Validation chose "
-            f"them (--blend) among {winner['trainings']} trainings from scratch of "
+    if blend:
+        is_chosen = (
+            f"Its logit is the mean of {len(blend)} networks, {', '.join(blend)} (--blend), chosen"
         )
-    whose = "the first one's" if winner["blend"] else "its"
+        whose, has = "the first one's", "all of them have"
     chosen = f"the {config.top_k} best"
     if config.costs:
         chosen = f"{config.top_k} points spread over the front"
@@ -47,8 +42,9 @@ def summary_text(
         f"NASRecNet on the test rows ({winner['test_rows']:,}): "
         f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
         _comparison(winner, others, CRITERIA[config.criterion], differences(run, data, rows)),
-        f"{told}{chosen} of {config.planned_evaluations} architectures that were scored, of "
-        f"space {config.space.name!r}. "
+        f"{is_chosen} on validation among {winner['trainings']} trainings from scratch of {chosen} "
+        f"of {config.planned_evaluations} architectures that were scored, of space "
+        f"{config.space.name!r}. "
         f"Blocks {live} of {len(architecture.blocks)} reach {whose} logit; {has} "
         f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings; a "
         f"row takes {winner['madds']:,} multiply-adds.",
@@ -74,10 +70,24 @@ def summary_text(
         f"  nasrec predict {run.model} NEW-ROWS.csv --out SCORES.csv    click probabilities\n"
         f"  nasrec evaluate {run.model} NEW-ROWS.csv      test it on other labelled rows\n"
         f"  nasrec front {run.path}      what is nearly as good and cheaper\n"
+        f"{_alone(run, winner)}"
         f"  nasrec arch show {run.model}/architecture.json    look at what was found\n"
         f"  nasrec export {run.model} --out EXPORTED      take it to another stack"
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _alone(run: RunFolder, winner: Mapping[str, Any]) -> str:
+    """How to take the first network of a blend alone, and what that saves; nothing without one."""
+    if not winner["blend"]:
+        return ""
+    trials = {trial["trial"]: trial for trial in read_json(run.leaderboard)["trials"]}
+    first = trials[winner["blend"][0]]
+    return (
+        f"  nasrec take {run.path} {first['trial']} --out ONE      the first network alone: "
+        f"{first['madds'] / winner['madds']:.0%} of the multiply-adds; on validation "
+        f"{_said(first['valid_logloss'])}, the blend {_said(winner['valid_logloss'])}\n"
+    )
 
 
 def _comparison(

@@ -387,14 +387,16 @@ class Scorer:
                     for features, part in kept[i]:
                         learn(i, features, part)
 
-        for _ in range(1 if keep else self._passes):
+        if keep:
             for i, features, part in self._features(together, self.finetune, multiple=b):
-                if keep:
-                    kept[i].append((features, part))
+                kept[i].append((features, part))
+            list(self._side_by_side(learn_on, range(len(layers))))
+            return
+        while True:
+            for i, features, part in self._features(together, self.finetune, multiple=b):
                 learn(i, features, part)
                 if min(done) == steps:
                     return
-        list(self._side_by_side(learn_on, range(len(layers))))
 
     def _side_by_side(
         self, call: Callable[[Item], Found], items: Iterable[Item]
