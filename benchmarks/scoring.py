@@ -136,10 +136,12 @@ def search(source: Path, out: Path, evolution: EvolutionSettings, candidates: in
     def shared() -> SharedWeights:
         return supernet_stage(run, data, config, tell)
 
+    resumed = (run.search / "journal.jsonl").is_file()
     began, stolen = clock(), Stolen()
     search_stage(run, data, config, shared, tell)
     taken = stolen.share()
-    processor = clock() - began  # of this process: all of it, unless the search was resumed
+    processor = clock() - began  # of this process: not of one before, that began the search
+    shares = {} if resumed else {"processor_minutes": processor / 60, "stolen": taken}
     limits()
     seconds = run.stage_seconds()
     minutes = (seconds["supernet"] + seconds["search"]) / 60
@@ -148,8 +150,7 @@ def search(source: Path, out: Path, evolution: EvolutionSettings, candidates: in
     figures = [
         result(
             "search", [minutes], "minutes of wall time", target, at_most(20.0), limits,
-            supernet_minutes=seconds["supernet"] / 60, processor_minutes=processor / 60,
-            candidates=planned, stolen=taken,
+            supernet_minutes=seconds["supernet"] / 60, candidates=planned, **shares,
         )
     ]  # fmt: skip
     if not candidates:

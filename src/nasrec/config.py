@@ -132,9 +132,9 @@ class SearchConfig(Settings):
         rates: learning rates that the very best is trained at: what its recipe has, half, twice, a
             quarter ... of that.
         retrain: training from scratch, the same for all models.
-        blend: so many trainings of a family, the best on validation, are one model at most: its
-            logit is the mean of theirs, and validation says how many. 1 is the best alone, as it is
-            with costs as goals or a limit on latency. Other limits hold for all of a blend.
+        blend: so many trainings of a family are one model at most: its logit is the mean of theirs.
+            Validation says which and how many (`nasrec.pipeline.blend`). 1 is the best alone, as it
+            is with costs as goals or a limit on latency. Other limits hold for all of a blend.
         recipes: ways to train that each family of models tries, its best architecture first; other
             rates, and the others of the top k, are tried with the recipe that was best then. Every
             hand-made model has as many trainings: after the recipes, other learning rates.
@@ -174,7 +174,7 @@ class SearchConfig(Settings):
     top_k: int = Field(default=4, ge=1)
     rates: int = Field(default=2, ge=1)
     retrain: TrainConfig = FROM_SCRATCH
-    blend: int = Field(default=6, ge=1)
+    blend: int = Field(default=4, ge=1)
     recipes: tuple[Recipe, ...] = Field(default=RECIPES, min_length=1)
     baseline_trials: int | None = Field(default=None, ge=1)
     baselines: tuple[str, ...] = DEFAULT_BASELINES

@@ -48,7 +48,7 @@ Members = Annotated[
 Blend = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Most trainings of a family whose mean logit is its model (6; 1 is the best)."
+        min=1, help="Most trainings of a family whose mean logit is its model (4; 1 is the best)."
     ),
 ]
 EmbeddingDim = Annotated[

@@ -1,4 +1,4 @@
-"""The mean logit of a family's best trainings as one model, where validation allows it.
+"""The mean logit of some of a family's trainings as one model, where validation allows it.
 
 All of them are done anyway, to choose one. They err in different ways, so their mean errs less.
 What it costs is to serve several networks (Caruana et al., *Ensemble selection from libraries of
@@ -8,7 +8,7 @@ models*, ICML 2004).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, Split
-from nasrec.files import finite, write_json
+from nasrec.files import write_json
 from nasrec.pipeline.costs import counted_limits
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TrialResult, measured
 from nasrec.serve.spec import blend_of
-from nasrec.train import CRITERIA, Metrics, TrainConfig, metrics_on
+from nasrec.train import CRITERIA, Metrics, TrainConfig, log_loss, metrics_on
 from nasrec.train.paired import row_losses
 from nasrec.train.platt import UNCHANGED, Platt, calibrated
 
@@ -34,9 +34,9 @@ SUMMED = ("weights", "embedding_weights", "madds", "steps", "seconds")
 
 
 class Few(NamedTuple):
-    """How many of the best trainings are blended, and what their mean logit has on validation."""
+    """Which trainings are blended, by their place, and what their mean logit has on validation."""
 
-    number: int
+    chosen: tuple[int, ...]
     calibration: Platt
     valid: Metrics
 
@@ -60,31 +60,48 @@ def blend_stage(
     }
 
 
-def best_few(logits: Sequence[NDArray[Any]], valid: Split, config: TrainConfig) -> Few:
-    """How many of the trainings, the best first, are to be blended.
+def best_few(
+    logits: Sequence[NDArray[Any]],
+    valid: Split,
+    config: TrainConfig,
+    most: int,
+    fits: Callable[[Sequence[int]], bool] = lambda chosen: True,
+) -> Few:
+    """Which trainings are to be blended: the best, then always the one whose joining helps most.
 
-    As many as have the best mean, or more as long as these rows do not tell it from the best, by
-    one standard error of the paired difference: then the larger blend is the safer one, for luck on
-    these rows has chosen less of it. All count the same; weights fitted to a few thousand rows
-    would be of chance.
+    So one that errs in another way comes before one that is nearly the same again. As many stay as
+    have the best mean, or more as long as these rows do not tell it from the best by one standard
+    error of the paired difference: the larger blend is the safer one then, for luck on these rows
+    has less of a say in it. All count the same; weights fitted to a few thousand rows would be of
+    chance.
 
     Args:
         logits: of each training, the best first: those of the validation rows, (rows,).
         valid: these rows.
         config: tells the criterion, and whether logits are calibrated.
+        most: so many are blended at most.
+        fits: whether trainings may be blended; one alone may always.
     """
-    tried, losses = [], []
-    for count in range(1, len(logits) + 1):
-        mean = mean_logits(logits[:count])
-        tried.append(Few(count, *measured_mean(mean, valid, config)))
-        losses.append(row_losses(tried[-1].calibration(mean), valid.labels))
+    order, total = [0], np.asarray(logits[0], dtype=np.float64)
+    while len(order) < most:
+        further = [i for i in range(len(logits)) if i not in order and fits([*order, i])]
+        if not further:
+            break
+        losses = [
+            log_loss((total + logits[i]) / (len(order) + 1), valid.labels, valid.weights)
+            for i in further
+        ]
+        order.append(further[int(np.argmin(losses))])
+        total = total + logits[order[-1]]
+    tried, rows = [], []
+    for number in range(1, len(order) + 1):
+        mean = mean_logits([logits[i] for i in order[:number]])
+        tried.append(Few(tuple(order[:number]), *measured_mean(mean, valid, config)))
+        rows.append(row_losses(tried[-1].calibration(mean), valid.labels))
     criterion = CRITERIA[config.criterion]
-    best = min(tried, key=lambda few: criterion.loss(few.valid))
-    return [
-        few
-        for few, of_few in zip(tried, losses, strict=True)
-        if few is best or _even(of_few - losses[best.number - 1], valid.weights)
-    ][-1]
+    best = int(np.argmin([criterion.loss(few.valid) for few in tried]))
+    even = [n for n, of_few in enumerate(rows) if _even(of_few - rows[best], valid.weights)]
+    return tried[max(best, *even)]
 
 
 def _even(differences: NDArray[np.float64], weights: NDArray[Any] | None) -> bool:
@@ -122,21 +139,23 @@ def with_blend(
         most: so many trainings are blended at most.
         limits: what all of a blend may cost, by the names of `TrialResult.costs`.
     """
-    good = [result for result in results if result.learned][:most]
-    for name, limit in (limits or {}).items():
-        costs = np.cumsum([result.costs[name] for result in good])
-        good = good[: int(np.searchsorted(costs, limit, side="right"))]
-    if len(good) < 2:
+    good = [result for result in results if result.learned]
+    if most < 2 or len(good) < 2:
         return results
+
+    def fits(chosen: Sequence[int]) -> bool:
+        costs = [good[i].costs for i in chosen]
+        return all(sum(of[name] for of in costs) <= m for name, m in (limits or {}).items())
+
     file = folder / "blend.json"
     if not file.is_file():
         logits = [result.logits(data.valid) for result in good]
-        few = best_few(logits, data.valid, good[0].trial.config)
-        parts = [result.trial.name for result in good[: few.number]]
+        few = best_few(logits, data.valid, good[0].trial.config, most, fits)
+        parts = [good[i].trial.name for i in few.chosen]
         kept = {"parts": parts, "calibration": few.calibration._asdict()}
-        write_json(file, finite(kept | {"valid": few.valid.to_dict()}))
-    content = read_json(file)
-    chosen = tuple(result for result in good if result.trial.name in content["parts"])
+        write_json(file, kept | {"valid": few.valid.to_dict()})
+    content, by_name = read_json(file), {result.trial.name: result for result in good}
+    chosen = tuple(by_name[name] for name in content["parts"])
     if len(chosen) < 2:
         return results
     spec = blend_of([part.trial.spec for part in chosen])

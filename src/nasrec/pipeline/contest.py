@@ -207,13 +207,14 @@ def tune(setup: Setup, family: str) -> list[Outcome]:
 
 def _with_blend(setup: Setup, data: PreparedData, outcomes: list[Outcome]) -> list[Outcome]:
     """As `nasrec.pipeline.blend.with_blend`, of whatever models."""
-    good = [one for one in outcomes if one.failed is None][: setup.config.most_blended]
-    if len(good) < 2:
+    good, most = [one for one in outcomes if one.failed is None], setup.config.most_blended
+    if most < 2 or len(good) < 2:
         return outcomes
-    few = best_few([one.logits(data.valid) for one in good], data.valid, setup.config.training)
-    if few.number == 1:
+    logits = [one.logits(data.valid) for one in good]
+    few = best_few(logits, data.valid, setup.config.training, most)
+    if len(few.chosen) == 1:
         return outcomes
-    return [_blend(setup, good[: few.number], few.calibration, few.valid), *outcomes]
+    return [_blend(setup, [good[i] for i in few.chosen], few.calibration, few.valid), *outcomes]
 
 
 def blended(setup: Setup, parts: Sequence[Outcome]) -> Outcome:

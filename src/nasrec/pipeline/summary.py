@@ -49,7 +49,7 @@ def summary_text(
         f"{winner['weights']:,} weights beside {winner['embedding_weights']:,} of embeddings; a "
         f"row takes {winner['madds']:,} multiply-adds.",
         table([dict(row) for row in rows]),
-        "Each model is the best of its trainings on validation, or the mean of the best few; the "
+        "Each model is the best of its trainings on validation, or the mean of a few of them; the "
         "test rows were read once, at the end.\n"
         f"Data: {len(data.train):,} train, {len(data.valid):,} validation, {len(data.test):,} test "
         f"rows; click rate {data.train.click_rate:.4f}.",
