@@ -209,7 +209,8 @@ def test_a_search_takes_its_blend_home(run):
     assert model.evaluate(run.path / "data").logloss == pytest.approx(row["test_logloss"], abs=1e-6)
     assert f"the mean of {len(row['blend'])} networks, {row['blend'][0]}" in run.summary
     assert f"nasrec take {run.path} {row['blend'][0]} --out ONE" in run.summary
-    assert "as one)" in run.table
+    line = next(line for line in run.table.splitlines() if line.startswith("NASRecNet"))
+    assert line.split()[4] == str(len(row["blend"]))
     page = run.report.read_text(encoding="utf-8")
     assert f"the mean logit of {len(row['blend'])} of them: {row['blend'][0]}" in page
     assert all(point["trial"] != "nasrec-blend" for point in run.front["points"])

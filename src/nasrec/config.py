@@ -87,7 +87,7 @@ class SearchConfig(Settings):
             or `cuda:1`. What the methods relaxed and progressive learn, latencies and the final
             tests are computed on the CPU.
         space: what can be built; a name, the path of a YAML file, or a SearchSpace. `plus` is
-            ours: the paper's Small and a layer over all embeddings.
+            ours: the paper's Small and a layer over numbers and all embeddings.
         model: how every model of the leaderboard is made, but for what a recipe says of it; full
             embedding tables, no cap.
         supernet_layer_norm: LayerNorm in the supernet (paper: on, it keeps training stable).

@@ -135,9 +135,9 @@ def test_fc_oracle():
 @pytest.mark.parametrize("layer_norm", [True, False])
 def test_flat_fc_oracle(layer_norm):
     op, x = build("Flat", layer_norm=layer_norm), reading(6)
-    flat = torch.cat([part.reshape(6, -1) for part in x.sparse.values()], 1)
-    weight = torch.cat([slab.reshape(24, -1) for slab in op.weight.values()], 1)
-    y = flat @ weight.T
+    parts = [*x.dense.values(), *(part.reshape(6, -1) for part in x.sparse.values())]
+    slabs = [*op.dense.values(), *(slab.reshape(24, -1) for slab in op.weight.values())]
+    y = torch.cat(parts, 1) @ torch.cat(slabs, 1).T
     close(op(x), F.relu(norm(y, op.norm) if layer_norm else y + op.bias))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -59,3 +60,23 @@ def test_a_manifest_that_leads_outside_is_refused(tmp_path, name):
 def test_opening_reads_neither_weights_nor_encoder_into_memory(tmp_path):
     model = load_model(STORED[-1] / "model")
     assert not {"network", "encoder", "sample"} & set(vars(model))
+
+
+@pytest.mark.parametrize(("key", "words"), [("Flat", "operator Flat"), ("batch_norm", "BatchNorm")])
+def test_parts_that_are_made_in_another_way_now_are_refused(tmp_path, key, words):
+    folder = tmp_path / "model"
+    shutil.copytree(STORED[1] / "model", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    name = "architecture.json" if key == "Flat" else "model.json"
+    content = json.loads((folder / name).read_text())
+    if key == "Flat":
+        content["blocks"][0]["dense_ops"] = ["Flat"]
+    else:
+        content["options"][key] = True
+    (folder / name).write_text(json.dumps(content))
+    written = (folder / name).read_bytes()
+    entry = {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
+    manifest["files"][name] = entry
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match=f"{words}.*another way since format version 4"):
+        load_model(folder)

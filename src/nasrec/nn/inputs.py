@@ -68,7 +68,7 @@ class ModelOptions:
             do not.
         attention_gain: initial gain of the attention layer's two LayerNorms (released code: 0.17).
         batch_norm: BatchNorm (Ioffe and Szegedy, 2015) before the ReLU of every hidden layer of
-            the hand-made models, and on what each branch of a NASRecNet's blocks gives.
+            the hand-made models, and in a NASRecNet where LayerNorm would be, if it has none.
         embedding_std: standard deviation of new embeddings; None is Xavier normal for each table
             (released code), which gives the rows of a small table large vectors from the start.
         embedding_cap: most rows an embedding table may have; ids beyond are folded by modulo
@@ -115,6 +115,11 @@ class ModelOptions:
     embedding_dropout: float = 0.0
     dropout: float = 0.0
     members: int = 1
+
+    @property
+    def normed(self) -> bool:
+        """Whether operators normalise what their linear maps give; these need no bias then."""
+        return self.layer_norm or self.batch_norm
 
     def __post_init__(self) -> None:
         for name in ("hidden", "cin"):

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.nn import joined
+from nasrec.nn.batch_norm import BatchNorm
+from nasrec.nn.inputs import ModelOptions
 from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
 
 Parts = Mapping[str, Tensor]
@@ -68,18 +70,28 @@ class LayerNorm(nn.Module):
         return joined.norm(x, self.weight, self.bias, relu)
 
 
-class Projection(nn.Module):
-    """Linear, then LayerNorm, then ReLU if asked; without LayerNorm the linear has a bias."""
+def norm_of(options: ModelOptions, width: Axis, make: Maker) -> LayerNorm | BatchNorm | None:
+    """The normalisation that the options give what an operator's linear map gives, if any."""
+    if options.layer_norm:
+        return LayerNorm(width, make.child("norm"))
+    return BatchNorm(width, make.child("norm")) if options.batch_norm else None
 
-    def __init__(self, parts: Mapping[str, Axis], out: Axis, layer_norm: bool, make: Maker) -> None:
+
+class Projection(nn.Module):
+    """Linear, then `norm_of`, then ReLU if asked; without a norm the linear has a bias."""
+
+    def __init__(
+        self, parts: Mapping[str, Axis], out: Axis, options: ModelOptions, make: Maker
+    ) -> None:
         super().__init__()
-        self.linear = Linear(parts, out, bias=not layer_norm, make=make.child("linear"))
-        self.norm = LayerNorm(out, make.child("norm")) if layer_norm else None
+        self.linear = Linear(parts, out, bias=not options.normed, make=make.child("linear"))
+        self.norm = norm_of(options, out, make)
         self.madds = self.linear.madds
 
     def forward(self, parts: Parts, relu: bool = False) -> Tensor:
-        if self.norm is None:
-            y: Tensor = self.linear(parts)
-            return F.relu(y) if relu else y
-        weights = self.norm.weight, self.norm.bias
-        return joined.projection(*self.linear.pairs(parts), *weights, relu)
+        if isinstance(self.norm, LayerNorm):
+            weights = self.norm.weight, self.norm.bias
+            return joined.projection(*self.linear.pairs(parts), *weights, relu)
+        y: Tensor = self.linear(parts)
+        y = y if self.norm is None else self.norm(y)
+        return F.relu(y) if relu else y

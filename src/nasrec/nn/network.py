@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasrec.nn.batch_norm import BatchNorm
 from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.first_order import FirstOrder
@@ -107,12 +106,6 @@ class ChoiceBlock(nn.Module):
         if live.sparse:
             for name in block.sparse_ops:
                 self.sparse[name] = build(name, "sparse", self.sparse_out)
-        self.norms = nn.ModuleDict()
-        if options.batch_norm:
-            if live.dense:
-                self.norms["dense"] = BatchNorm(self.dense_out, make.child("norms.dense"))
-            if live.sparse:
-                self.norms["sparse"] = BatchNorm(self.sparse_out, make.child("norms.sparse"))
         self.to_sparse = (
             DenseToSparse(self.dense_out, options, make.child("to_sparse"))
             if live.dense_to_sparse
@@ -134,20 +127,16 @@ class ChoiceBlock(nn.Module):
             left=dense.get(self.block.left),
             right=dense.get(self.block.right),
         )
-        y_d = self._finished("dense", _sum([op(reading) for op in self.dense.values()]))
-        y_s = self._finished("sparse", _sum([op(reading) for op in self.sparse.values()]))
+        y_d = self._dropped(_sum([op(reading) for op in self.dense.values()]))
+        y_s = self._dropped(_sum([op(reading) for op in self.sparse.values()]))
         # The mergers read the branch sums side by side (method note: neither sees the other).
         tokens = self.to_sparse(y_d) if self.to_sparse else None
         if self.to_dense:
             y_d = y_d + self.to_dense(y_s)
         return y_d, y_s, tokens
 
-    def _finished(self, branch: str, x: Tensor | None) -> Tensor | None:
-        if x is None:
-            return None
-        if branch in self.norms:
-            x = self.norms[branch](x)
-        return dropout(x, self.dropout, self.training)
+    def _dropped(self, x: Tensor | None) -> Tensor | None:
+        return None if x is None else dropout(x, self.dropout, self.training)
 
     @property
     def madds(self) -> int:

@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasrec.errors import SpaceError
-from nasrec.nn import encoder
+from nasrec.nn import encoder, joined
 from nasrec.nn.attention import attention
 from nasrec.nn.inputs import ModelOptions
-from nasrec.nn.layers import LayerNorm, Linear, Parts, Projection
+from nasrec.nn.layers import LayerNorm, Linear, Parts, Projection, norm_of
 from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
 from nasrec.nn.tokens import pair_products, pooled
 from nasrec.space import operators as declared
@@ -114,9 +114,7 @@ class FullyConnected(Operator):
 
     def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
         super().__init__(widths, options, make)
-        self.project = Projection(
-            widths.dense, widths.out, options.layer_norm, make.child("project")
-        )
+        self.project = Projection(widths.dense, widths.out, options, make.child("project"))
         self.madds = self.project.madds
 
     def forward(self, x: Reading) -> Tensor:
@@ -139,13 +137,11 @@ class _Binary(Operator):
                 make=make.child("fit"),
             )
             self.madds = self.fit.madds
-        self.norm = (
-            LayerNorm(widths.out, make.child("norm")) if options.layer_norm else nn.Identity()
-        )
+        self.norm = norm_of(options, widths.out, make) or nn.Identity()
 
     @staticmethod
     def fit_bias(options: ModelOptions) -> bool:
-        return not options.layer_norm
+        return not options.normed
 
     def finish(self, x_BD: Tensor) -> Tensor:
         x_BD = _pad(x_BD, self.wide.size)
@@ -212,19 +208,17 @@ class DotProduct(Operator):
         width = Axis.fixed(options.embedding_dim)
         self.token: Projection | None = None
         if sum(axis.size for axis in widths.dense.values()) != width.size:
-            self.token = Projection(widths.dense, width, options.layer_norm, make.child("token"))
+            self.token = Projection(widths.dense, width, options, make.child("token"))
         inner = widths.out.map(inner_tokens)
-        self.tokens = Projection(widths.sparse, inner, options.layer_norm, make.child("tokens"))
+        self.tokens = Projection(widths.sparse, inner, options, make.child("tokens"))
         count = inner.size + 1
         pairs = inner.map(lambda n: n * (n + 1) // 2)
         self.fit: Linear | None = None
         if pairs.size != widths.out.size:
             self.fit = Linear(
-                {"pairs": pairs}, widths.out, bias=not options.layer_norm, make=make.child("fit")
+                {"pairs": pairs}, widths.out, bias=not options.normed, make=make.child("fit")
             )
-        self.norm = (
-            LayerNorm(widths.out, make.child("norm")) if options.layer_norm else nn.Identity()
-        )
+        self.norm = norm_of(options, widths.out, make) or nn.Identity()
         # Row-major order of the lower triangle: fewer tokens use a prefix of the pairs of more.
         rows, columns = torch.tril_indices(count, count, -1)
         self.triangle: Tensor
@@ -257,7 +251,7 @@ class PlainDotProduct(Operator):
     def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
         super().__init__(widths, options, make)
         width, out = Axis.fixed(options.embedding_dim), widths.out
-        self.token = Projection(widths.dense, width, options.layer_norm, make.child("token"))
+        self.token = Projection(widths.dense, width, options, make.child("token"))
         parts = {"token": Axis.fixed(1), **widths.sparse}
         sizes = [axis.size for axis in parts.values()]
         starts = dict(zip(parts, accumulate(sizes, initial=0), strict=False))
@@ -282,8 +276,8 @@ class PlainDotProduct(Operator):
             places.append(found[rows > columns] if name == other else found.flatten())
         self.places: Tensor
         self.register_buffer("places", torch.cat(places), persistent=False)
-        self.bias = None if options.layer_norm else make("bias", out, init=constant(0))
-        self.norm = LayerNorm(out, make.child("norm")) if options.layer_norm else nn.Identity()
+        self.bias = None if options.normed else make("bias", out, init=constant(0))
+        self.norm = norm_of(options, out, make) or nn.Identity()
         self.madds = self.token.madds + count * count * width.size + fan_in * out.size
         self.out = out.size
 
@@ -303,7 +297,7 @@ def _pairs(tokens: int) -> int:
 
 @register
 class FlatFC(Operator):
-    """ReLU(LN(vec(X_s) W)): all entries of all tokens side by side, (B, E, Σ N) to (B, dim_d).
+    """ReLU(LN([X_d, vec(X_s)] W)): the dense input and all entries of all tokens, to (B, dim_d).
 
     The first layer of nearly every hand-made model. The paper's operators have none: its EFC mixes
     tokens by the same weights at each embedding position, so where a log has few numeric columns
@@ -315,27 +309,33 @@ class FlatFC(Operator):
     def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
         super().__init__(widths, options, make)
         width, out = Axis.fixed(options.embedding_dim), widths.out
-        fan_in = width.size * sum(axis.size for axis in widths.sparse.values())
-        slabs = make.child("weight")
+        tokens = sum(axis.size for axis in widths.sparse.values())
+        fan_in = sum(axis.size for axis in widths.dense.values()) + width.size * tokens
+        of_dense, of_sparse = make.child("dense"), make.child("weight")
+        self.dense = nn.ParameterDict(
+            {
+                name: of_dense(name, out, axis, init=xavier_uniform(Axis(fan_in, axis.limit), out))
+                for name, axis in widths.dense.items()
+            }
+        )
         self.weight = nn.ParameterDict(
             {
-                name: slabs(
+                name: of_sparse(
                     name, out, width, axis,
                     init=xavier_uniform(Axis(fan_in, width.size * axis.limit), out),
                 )
                 for name, axis in widths.sparse.items()
             }
         )  # fmt: skip
-        self.bias = None if options.layer_norm else make("bias", out, init=constant(0))
-        self.norm = LayerNorm(out, make.child("norm")) if options.layer_norm else nn.Identity()
+        self.bias = None if options.normed else make("bias", out, init=constant(0))
+        self.norm = norm_of(options, out, make) or nn.Identity()
         self.madds = fan_in * out.size
 
     def forward(self, x: Reading) -> Tensor:
-        y: Tensor | None = None
-        for name, weight in self.weight.items():
-            flat, weight = x.sparse[name].flatten(1), weight.flatten(1)
-            y = F.linear(flat, weight, self.bias) if y is None else torch.addmm(y, flat, weight.t())
-        return F.relu(self.norm(y))
+        parts = [x.dense[name] for name in self.dense]
+        parts += [x.sparse[name].flatten(1) for name in self.weight]
+        slabs = [*self.dense.values(), *(slab.flatten(1) for slab in self.weight.values())]
+        return F.relu(self.norm(joined.linear(parts, slabs, self.bias)))
 
 
 @register
@@ -346,9 +346,7 @@ class ExtendedFC(Operator):
 
     def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
         super().__init__(widths, options, make)
-        self.project = Projection(
-            widths.sparse, widths.out, options.layer_norm, make.child("project")
-        )
+        self.project = Projection(widths.sparse, widths.out, options, make.child("project"))
         self.madds = self.project.madds * options.embedding_dim
 
     def forward(self, x: Reading) -> Tensor:
@@ -369,9 +367,7 @@ class Attention(Operator):
         super().__init__(widths, options, make)
         width, self.heads = Axis.fixed(options.embedding_dim), options.heads
         triple = Axis.fixed(3 * width.size)
-        self.project = Projection(
-            widths.sparse, widths.out, options.layer_norm, make.child("project")
-        )
+        self.project = Projection(widths.sparse, widths.out, options, make.child("project"))
 
         def linear(name: str, out: Axis) -> Linear:
             return Linear({"x": width}, out, bias=True, make=make.child(name))
@@ -415,9 +411,7 @@ class DenseToSparse(nn.Module):
         out = Axis.fixed(math.prod(self.shape))
         self.project: Projection | None = None
         if dense.size != out.size:
-            self.project = Projection(
-                {"dense": dense}, out, options.layer_norm, make.child("project")
-            )
+            self.project = Projection({"dense": dense}, out, options, make.child("project"))
         self.madds = self.project.madds if self.project else 0
 
     def forward(self, dense_BD: Tensor) -> Tensor:
@@ -436,9 +430,7 @@ class SparseToDense(nn.Module):
         width = Axis.fixed(options.embedding_dim)
         self.project: Projection | None = None
         if dense.size != width.size:
-            self.project = Projection(
-                {"pooled": width}, dense, options.layer_norm, make.child("project")
-            )
+            self.project = Projection({"pooled": width}, dense, options, make.child("project"))
         self.madds = self.project.madds if self.project else 0
 
     def forward(self, sparse_BEN: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData, Split
 from nasrec.files import write_json
-from nasrec.pipeline.costs import counted_limits
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TrialResult, measured
@@ -46,15 +45,16 @@ def blend_stage(
     data: PreparedData,
     config: SearchConfig,
     families: Mapping[str, list[TrialResult]],
+    limits: Mapping[str, int],
 ) -> dict[str, list[TrialResult]]:
-    """The trainings of each family with its blend; that of NASRecNets is within their limits."""
+    """The trainings of each family with its blend; that of NASRecNets is within the limits."""
     return {
         family: with_blend(
             results,
             data,
             run.retrain / f"{family}-{BLEND}",
             config.most_blended,
-            counted_limits(config) if family == NASREC else None,
+            limits if family == NASREC else None,
         )
         for family, results in families.items()
     }

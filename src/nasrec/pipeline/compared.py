@@ -135,7 +135,7 @@ def comparison_text(
 ) -> str:
     """The leaderboard as text."""
     head = (
-        "model", "test loss", "sd", "to the best (95 %)", "test AUC", "sd", "weights",
+        "model", "test loss", "sd", "to the best (95 %)", "test AUC", "sd", "blend", "weights",
         "madds/row", "training", "1 row p50/p99", "1024 rows p50/p99",
     )  # fmt: skip
     body = [_cells(row) for row in rows]
@@ -157,14 +157,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         for n in LATENCY_ROWS
     ]
     seconds = row.get("training_seconds")
-    blend = row.get("blend")
     return (
-        row["name"] + (f" ({len(blend)} as one)" if blend else ""),
+        row["name"],
         number("test_logloss"),
         number("test_logloss_sd"),
         f"{d['mean']:+.5f} ({d['low']:+.5f}, {d['high']:+.5f})" if d else "",
         number("test_auc"),
         number("test_auc_sd"),
+        f"{len(row['blend']) or 1}" if "blend" in row else "",
         f"{row['weights']:,}" if "weights" in row else "",
         f"{row['madds']:,}" if row.get("madds") else "",
         "" if seconds is None else f"{seconds:.0f} s",

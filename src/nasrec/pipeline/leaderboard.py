@@ -125,15 +125,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     grouped = any(row["test_grouped_auc"] is not None for row in rows)
     head = (
         *("model", "valid loss", "test loss", "test AUC", *(["test gAUC"] if grouped else [])),
-        *("weights", "madds/row", "rate", "time"),
+        *("blend", "weights", "madds/row", "rate", "time"),
     )
     body = [
         (
-            row["name"] + (f" ({len(row['blend'])} as one)" if row["blend"] else ""),
+            row["name"],
             _number(row["valid_logloss"], 5),
             _number(row["test_logloss"], 5),
             _number(row["test_auc"], 5),
             *([_number(row["test_grouped_auc"], 5)] if grouped else []),
+            f"{len(row['blend']) or 1}" if row["trainings"] else "",
             f"{row['weights']:,}",
             f"{row['madds']:,}",
             "" if row["learning_rate"] is None else f"{row['learning_rate']:g}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from nasrec.nn import SharedWeights
 from nasrec.pipeline.blend import blend_stage
 from nasrec.pipeline.budget import fit_to_budget
 from nasrec.pipeline.candidates import search_stage
-from nasrec.pipeline.costs import Costs
+from nasrec.pipeline.costs import Costs, counted_limits
 from nasrec.pipeline.data import DataRequest, data_stage, inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.front import front_stage, take, take_home
@@ -196,7 +196,7 @@ def search(
             _require_possible(asked, prepared)
             asked = asked.suited(inputs_of(prepared))
         resolved = _resolved(run, prepared, asked, budget, tell)
-        _stages(run, prepared, resolved, tell)
+        _stages(run, prepared, resolved, counted_limits(asked), tell)
     return Run(out)
 
 
@@ -225,15 +225,24 @@ def _resolved(
     return SearchConfig(**read_json(run.config)["settings"])
 
 
-def _stages(run: RunFolder, data: PreparedData, config: SearchConfig, tell: Reporter) -> None:
-    """From the supernet to the model folder; what is complete is not done again."""
+def _stages(
+    run: RunFolder,
+    data: PreparedData,
+    config: SearchConfig,
+    limits: Mapping[str, int],
+    tell: Reporter,
+) -> None:
+    """From the supernet to the model folder; what is complete is not done again.
+
+    The limits are those asked for: a budget has others, on what one candidate may take to train.
+    """
 
     def shared() -> SharedWeights:
         return supernet_stage(run, data, config, tell)
 
     best = search_stage(run, data, config, shared, tell)
     families = retrain_stage(run, data, config, best, tell)
-    families = blend_stage(run, data, config, families)
+    families = blend_stage(run, data, config, families, limits)
     rows = leaderboard_stage(run, data, families, CRITERIA[config.criterion])
     front_stage(run, config, families)
     winner = families[NASREC][0]

@@ -18,7 +18,7 @@ MEANINGS = {
     "Sum": "sum of two inputs",
     "DP": "dot products of all pairs",
     "PlainDP": "dot products of all pairs, of all tokens as they are",
-    "Flat": "fully connected layer on all embeddings",
+    "Flat": "fully connected layer on vectors and all embeddings",
     "EFC": "fully connected layer across tokens",
     "Attn": "self-attention",
     "FM": "factorization machine",

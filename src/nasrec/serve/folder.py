@@ -51,7 +51,9 @@ from nasrec.train.metrics import Metrics
 
 NAME, VERSION = "nasrec-model", 4
 READABLE = (2, 3, VERSION)
-"""Of version 2, `statistics.json` has only the rates; before version 4 there were no blends."""
+"""Of version 2, `statistics.json` has only the rates. Before version 4 there were no blends, and
+NASRecNets had their BatchNorm behind a block's operators, and a `Flat` that read tokens only: those
+are refused."""
 SAMPLE_ROWS = 256
 _NEEDED = (
     {SCHEMA, ENCODER, "model.json", "weights.safetensors", "metrics.json"}
@@ -243,6 +245,7 @@ def load_model(path: str | Path) -> Model:
         raise RunError(
             f"the model's description is not valid: {error}", where=str(path), mend=AGAIN
         ) from None
+    _require_made_as_now(path, spec, manifest)
     return Model(
         path,
         spec,
@@ -252,6 +255,21 @@ def load_model(path: str | Path) -> Model:
         calibration=calibration,
         trained=_trained(path, str(manifest["format"])),
     )
+
+
+def _require_made_as_now(path: Path, spec: ModelSpec, manifest: Mapping[str, Any]) -> None:
+    """RunError for a network of an older version with parts that are made in another way now."""
+    if manifest["format"] == f"{NAME}/{VERSION}" or spec.architecture is None:
+        return
+    flat = any("Flat" in block.dense_ops for block in spec.architecture.blocks)
+    if flat or spec.options.batch_norm:
+        part = "the operator Flat" if flat else "BatchNorm"
+        raise RunError(
+            f"{part} of a NASRecNet is made in another way since format version 4",
+            where=str(path),
+            mend="use the version of nasrec that wrote it, or train its architecture again "
+            "(nasrec train --arch)",
+        )
 
 
 def _described(part: ModelSpec) -> dict[str, Any]:

@@ -64,6 +64,6 @@ SIGMOID_GATING = declare(OperatorInfo("SG", "dense", frozenset({"pair"})))
 SUM = declare(OperatorInfo("Sum", "dense", frozenset({"pair"}), symmetric=True))
 DOT_PRODUCT = declare(OperatorInfo("DP", "dense", frozenset({"dense", "sparse"})))
 PLAIN_DOT_PRODUCT = declare(OperatorInfo("PlainDP", "dense", frozenset({"dense", "sparse"})))
-FLAT = declare(OperatorInfo("Flat", "dense", frozenset({"sparse"})))  # ours, not the paper's
+FLAT = declare(OperatorInfo("Flat", "dense", frozenset({"dense", "sparse"})))  # ours
 EFC = declare(OperatorInfo("EFC", "sparse", frozenset({"sparse"})))
 ATTENTION = declare(OperatorInfo("Attn", "sparse", frozenset({"sparse"})))
