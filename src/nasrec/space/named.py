@@ -20,9 +20,9 @@ NASREC_FULL = SearchSpace(
 #: NASRec-Small (paper section 3): the operators of hand-made models.
 NASREC_SMALL = NASREC_FULL.with_(name="small", dense_ops=("FC", "DP"), sparse_ops=("EFC",))
 
-#: Ours: Small and one fully connected layer over vectors and all embeddings, with which an MLP is
-#: one of its networks. In the paper's spaces the dense
-#: branch sees categories through products only; where a log has few numeric columns that is little.
+#: Ours: Small and one fully connected layer over vectors and all embeddings, as MLPs begin with. In
+#: the paper's spaces the dense branch sees categories through products only; where a log has few
+#: numeric columns that is little.
 NASREC_PLUS = NASREC_SMALL.with_(name="plus", dense_ops=("FC", "DP", "Flat"))
 
 #: The fewer widths of the rank-correlation study (supplement 7.3).
