@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, combinations_with_replacement
 from typing import ClassVar, cast
 
@@ -188,6 +188,15 @@ class Sum(_Binary):
         return self.finish(_pad(x.left, self.wide.size) + _pad(x.right, self.wide.size))
 
 
+def of_tokens(options: ModelOptions) -> ModelOptions:
+    """How what gives tokens is made: without BatchNorm.
+
+    It would make embeddings large however small they begin, and rare ids be learned by heart: the
+    last FC reads tokens themselves.
+    """
+    return replace(options, batch_norm=False) if options.batch_norm else options
+
+
 def inner_tokens(dim: int) -> int:
     """Tokens whose pairwise products number about `dim`: round(√(2 dim))."""
     return round(math.sqrt(2 * dim))
@@ -208,9 +217,9 @@ class DotProduct(Operator):
         width = Axis.fixed(options.embedding_dim)
         self.token: Projection | None = None
         if sum(axis.size for axis in widths.dense.values()) != width.size:
-            self.token = Projection(widths.dense, width, options, make.child("token"))
+            self.token = Projection(widths.dense, width, of_tokens(options), make.child("token"))
         inner = widths.out.map(inner_tokens)
-        self.tokens = Projection(widths.sparse, inner, options, make.child("tokens"))
+        self.tokens = Projection(widths.sparse, inner, of_tokens(options), make.child("tokens"))
         count = inner.size + 1
         pairs = inner.map(lambda n: n * (n + 1) // 2)
         self.fit: Linear | None = None
@@ -251,7 +260,7 @@ class PlainDotProduct(Operator):
     def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
         super().__init__(widths, options, make)
         width, out = Axis.fixed(options.embedding_dim), widths.out
-        self.token = Projection(widths.dense, width, options, make.child("token"))
+        self.token = Projection(widths.dense, width, of_tokens(options), make.child("token"))
         parts = {"token": Axis.fixed(1), **widths.sparse}
         sizes = [axis.size for axis in parts.values()]
         starts = dict(zip(parts, accumulate(sizes, initial=0), strict=False))
@@ -346,7 +355,9 @@ class ExtendedFC(Operator):
 
     def __init__(self, widths: Widths, options: ModelOptions, make: Maker) -> None:
         super().__init__(widths, options, make)
-        self.project = Projection(widths.sparse, widths.out, options, make.child("project"))
+        self.project = Projection(
+            widths.sparse, widths.out, of_tokens(options), make.child("project")
+        )
         self.madds = self.project.madds * options.embedding_dim
 
     def forward(self, x: Reading) -> Tensor:
@@ -367,7 +378,9 @@ class Attention(Operator):
         super().__init__(widths, options, make)
         width, self.heads = Axis.fixed(options.embedding_dim), options.heads
         triple = Axis.fixed(3 * width.size)
-        self.project = Projection(widths.sparse, widths.out, options, make.child("project"))
+        self.project = Projection(
+            widths.sparse, widths.out, of_tokens(options), make.child("project")
+        )
 
         def linear(name: str, out: Axis) -> Linear:
             return Linear({"x": width}, out, bias=True, make=make.child(name))
@@ -411,7 +424,9 @@ class DenseToSparse(nn.Module):
         out = Axis.fixed(math.prod(self.shape))
         self.project: Projection | None = None
         if dense.size != out.size:
-            self.project = Projection({"dense": dense}, out, options, make.child("project"))
+            self.project = Projection(
+                {"dense": dense}, out, of_tokens(options), make.child("project")
+            )
         self.madds = self.project.madds if self.project else 0
 
     def forward(self, dense_BD: Tensor) -> Tensor:
