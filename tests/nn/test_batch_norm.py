@@ -11,6 +11,7 @@ from torch import nn
 from nasrec.errors import ConfigError
 from nasrec.nn import BASELINES, ModelOptions, NASRecNet, SharedWeights, build_baseline
 from nasrec.nn.batch_norm import BatchNorm
+from nasrec.nn.operators import Reading, Widths, operator_class
 from nasrec.nn.parameters import Axis, Maker, fresh
 from tests.nn.helpers import INPUTS, MULTI, draw, rows
 
@@ -75,3 +76,25 @@ def test_the_spread_of_new_embeddings():
     assert weight.std().item() == pytest.approx(std, rel=0.1)
     with pytest.raises(ConfigError, match="embedding_std"):
         ModelOptions(embedding_std=0.0)
+
+
+def test_in_a_nasrecnet_it_is_before_the_relu_and_not_on_tokens():
+    networks = [NASRecNet(draw(seed), INPUTS, NORMED, seed=1) for seed in range(8)]
+    names = [name for net in networks for name, m in net.named_modules() if m in norms_of(net)]
+    assert {name.split(".")[2] for name in names} == {"dense", "to_dense"}
+    assert not [name for name in names if ".token" in name]
+    wide, out = {"0": Axis.fixed(3)}, Axis.fixed(4)
+    widths = Widths(
+        dense=wide, sparse={"0": Axis.fixed(2)}, left=Axis.fixed(3), right=Axis.fixed(3),
+        pair_limit=3, left_name="0", out=out,
+    )  # fmt: skip
+    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
+    tokens = torch.randn(16, 16, 2, generator=torch.Generator().manual_seed(1))
+    for name in ("FC", "Flat"):
+        op = operator_class(name)(widths, NORMED, Maker(fresh(0))).train()
+        y = op(Reading({"0": x}, {"0": tokens}))
+        slabs = [p.flatten(1) for n, p in op.named_parameters() if "norm" not in n]
+        read = x if name == "FC" else torch.cat([x, tokens.flatten(1)], 1)
+        linear = read @ torch.cat(slabs, 1).T
+        mean, var = linear.mean(0), linear.var(0, unbiased=False)
+        torch.testing.assert_close(y, torch.relu((linear - mean) / (var + 1e-5).sqrt()))
