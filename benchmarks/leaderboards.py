@@ -97,10 +97,11 @@ def page(out: Path, old: str = "") -> str:
         "deviation over seeds; the interval is that of the difference to the best, over test rows",
         "and seeds. The machine had other work, so times are upper bounds. Where it is not said",
         "that logits are calibrated, that numbers have bends, that the recipe of click rates was",
-        "tried, or that families are blends, it was not done then. Where it is not said how its",
-        "NASRecNet was searched, it is the best of 40 candidates of at most 100,000 multiply-adds",
-        "a row, each trained for itself by the recipe `plain`, or on frappe_x1 scored by a",
-        "supernet, before recipes were tried first.",
+        "tried, or that families are blends, it was not done then; without blends a NASRecNet is",
+        "also of before `Flat` read numbers and BatchNorm stood before the ReLU. Where it is not",
+        "said how its NASRecNet was searched, it is the best of 40 candidates of at most 100,000",
+        "multiply-adds a row, each trained for itself by the recipe `plain`, or on frappe_x1",
+        "scored by a supernet, before recipes were tried first.",
     ]
     found_parts = sections(old)
     for file in sorted(out.glob("*/comparison.json")):
