@@ -68,8 +68,8 @@ class ModelOptions:
             do not.
         attention_gain: initial gain of the attention layer's two LayerNorms (released code: 0.17).
         batch_norm: BatchNorm (Ioffe and Szegedy, 2015) before the ReLU of every hidden layer of
-            the hand-made models, and in a NASRecNet where LayerNorm would be in the dense branch, if
-            it has none.
+            the hand-made models, and where LayerNorm would be in the dense branch of a NASRecNet
+            that has none.
         embedding_std: standard deviation of new embeddings; None is Xavier normal for each table
             (released code), which gives the rows of a small table large vectors from the start.
         embedding_cap: most rows an embedding table may have; ids beyond are folded by modulo
