@@ -176,9 +176,14 @@ def test_the_criterion_ranks_chooses_and_stops(criterion, tmp_path):
     for row in read(tmp_path / "run/leaderboard.json")["trials"]:
         assert math.isfinite(row["valid_grouped_auc"])
         assert row["bytes"] == 4 * (row["weights"] + row["embedding_weights"])
-    history = (tmp_path / "run/retrain" / run.leaderboard[0]["trial"] / "metrics.jsonl").read_text()
+    best = run.leaderboard[0]
+    trial = (best["blend"] or [best["trial"]])[0]
+    history = (tmp_path / "run/retrain" / trial / "metrics.jsonl").read_text()
     measured = [json.loads(line)[f"valid_{field}"] for line in history.splitlines()]
-    assert run.leaderboard[0][f"valid_{field}"] == max(measured)
+    trials = {t["trial"]: t for t in read(tmp_path / "run/leaderboard.json")["trials"]}
+    assert trials[trial][f"valid_{field}"] == max(measured)
+    own = [t for t in trials.values() if t["family"] == best["family"] and t["digest"]]
+    assert max(measured) == max(t[f"valid_{field}"] for t in own)
     assert "gAUC" in run.table
     assert math.isfinite(run.model.evaluate(log).grouped_auc)
 
