@@ -10,13 +10,12 @@ import torch.nn.functional as F
 
 from nasrec.errors import SpaceError
 from nasrec.nn.inputs import ModelOptions
+from nasrec.nn.mergers import DenseToSparse, SparseToDense
 from nasrec.nn.operators import (
     OPERATORS,
-    DenseToSparse,
     DotProduct,
     Operator,
     Reading,
-    SparseToDense,
     Widths,
     operator_class,
     register,

@@ -94,7 +94,9 @@ def test_weights_outside_the_architecture_keep_every_bit(seed):
     shared, architecture = store(), draw(seed)
     subnet = shared.subnet(architecture)
     before = copy.deepcopy(shared.tensors)
-    batch = rows(INPUTS, 8, seed)
+    dense, sparse, _ = rows(INPUTS, 8, seed)
+    # Labels that it has wrong: a network that is sure of right ones has no gradient.
+    batch = dense, sparse, (subnet(dense, sparse) < 0).to(dense.dtype).detach()
     take_step(subnet, Adagrad(shape_of=shared.shape), batch)
     inside = dict(subnet.named_parameters())
     touched = (batch[1] + subnet.embedding.starts).flatten()

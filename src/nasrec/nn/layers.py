@@ -6,6 +6,7 @@ Legend of shape suffixes: B batch, E embedding width, N tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +76,15 @@ def norm_of(options: ModelOptions, width: Axis, make: Maker) -> LayerNorm | Batc
     if options.layer_norm:
         return LayerNorm(width, make.child("norm"))
     return BatchNorm(width, make.child("norm")) if options.batch_norm else None
+
+
+def of_tokens(options: ModelOptions) -> ModelOptions:
+    """How what gives tokens is made: without BatchNorm.
+
+    It would make embeddings large however small they begin, and rare ids be learned by heart: the
+    last FC reads tokens themselves.
+    """
+    return replace(options, batch_norm=False) if options.batch_norm else options
 
 
 class Projection(nn.Module):

@@ -18,14 +18,8 @@ from nasrec.nn.dropout import dropout
 from nasrec.nn.embedding import EmbeddingTable
 from nasrec.nn.first_order import FirstOrder
 from nasrec.nn.inputs import Inputs, ModelOptions
-from nasrec.nn.operators import (
-    DenseToSparse,
-    Operator,
-    Reading,
-    SparseToDense,
-    Widths,
-    operator_class,
-)
+from nasrec.nn.mergers import DenseToSparse, SparseToDense
+from nasrec.nn.operators import Operator, Reading, Widths, operator_class
 from nasrec.nn.parameters import Axis, Maker, Source, constant, fresh, xavier_uniform
 from nasrec.nn.rates import ClickRates, reads_rates, with_rates
 from nasrec.space.architecture import Architecture, Block, LiveBlock

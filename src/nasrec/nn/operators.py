@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, combinations_with_replacement
 from typing import ClassVar, cast
 
@@ -27,9 +27,9 @@ from nasrec.errors import SpaceError
 from nasrec.nn import encoder, joined
 from nasrec.nn.attention import attention
 from nasrec.nn.inputs import ModelOptions
-from nasrec.nn.layers import LayerNorm, Linear, Parts, Projection, norm_of
+from nasrec.nn.layers import LayerNorm, Linear, Parts, Projection, norm_of, of_tokens
 from nasrec.nn.parameters import Axis, Maker, constant, xavier_uniform
-from nasrec.nn.tokens import pair_products, pooled
+from nasrec.nn.tokens import pair_products
 from nasrec.space import operators as declared
 from nasrec.space.operators import OperatorInfo, declare
 
@@ -186,15 +186,6 @@ class Sum(_Binary):
     def forward(self, x: Reading) -> Tensor:
         assert x.left is not None and x.right is not None
         return self.finish(_pad(x.left, self.wide.size) + _pad(x.right, self.wide.size))
-
-
-def of_tokens(options: ModelOptions) -> ModelOptions:
-    """How what gives tokens is made: without BatchNorm.
-
-    It would make embeddings large however small they begin, and rare ids be learned by heart: the
-    last FC reads tokens themselves.
-    """
-    return replace(options, batch_norm=False) if options.batch_norm else options
 
 
 def inner_tokens(dim: int) -> int:
@@ -413,41 +404,3 @@ class Attention(Operator):
         for layer in layers:
             found += [layer.weight["x"] if isinstance(layer, Linear) else layer.weight, layer.bias]
         return cast("list[Tensor]", found)
-
-
-class DenseToSparse(nn.Module):
-    """Merger: (B, dim_d) to K more tokens, (B, E, K); no projection where dim_d = K·E."""
-
-    def __init__(self, dense: Axis, options: ModelOptions, make: Maker) -> None:
-        super().__init__()
-        self.shape = (options.embedding_dim, options.merger_tokens)
-        out = Axis.fixed(math.prod(self.shape))
-        self.project: Projection | None = None
-        if dense.size != out.size:
-            self.project = Projection(
-                {"dense": dense}, out, of_tokens(options), make.child("project")
-            )
-        self.madds = self.project.madds if self.project else 0
-
-    def forward(self, dense_BD: Tensor) -> Tensor:
-        y: Tensor = self.project({"dense": dense_BD}) if self.project else dense_BD
-        return y.view(-1, *self.shape)
-
-
-class SparseToDense(nn.Module):
-    """Merger: FM pooling (Σ_n x_n)² − Σ_n x_n² of (B, E, N), to (B, dim_d).
-
-    Where dim_d equals E there is neither projection nor LayerNorm (released code).
-    """
-
-    def __init__(self, dense: Axis, options: ModelOptions, make: Maker) -> None:
-        super().__init__()
-        width = Axis.fixed(options.embedding_dim)
-        self.project: Projection | None = None
-        if dense.size != width.size:
-            self.project = Projection({"pooled": width}, dense, options, make.child("project"))
-        self.madds = self.project.madds if self.project else 0
-
-    def forward(self, sparse_BEN: Tensor) -> Tensor:
-        pooled_BE = pooled(sparse_BEN)
-        return self.project({"pooled": pooled_BE}) if self.project else pooled_BE
