@@ -22,12 +22,11 @@ from nasrec.files import write_json
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.retrain import NASREC
 from nasrec.pipeline.trials import TrialResult, measured
-from nasrec.serve.spec import blend_of
+from nasrec.serve.spec import BLEND, blend_of
 from nasrec.train import CRITERIA, Metrics, TrainConfig, log_loss, metrics_on
 from nasrec.train.paired import row_losses
 from nasrec.train.platt import UNCHANGED, Platt, calibrated
 
-BLEND = "blend"
 #: What a blend has as much of as its parts have together.
 SUMMED = ("weights", "embedding_weights", "madds", "steps", "seconds")
 

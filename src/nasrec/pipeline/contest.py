@@ -17,7 +17,7 @@ from nasrec.data import PreparedData, Split
 from nasrec.errors import ConfigError, nearest
 from nasrec.nn import BASELINES, Inputs, NASRecNet
 from nasrec.pipeline import boosting
-from nasrec.pipeline.blend import BLEND, best_few, mean_logits, measured_mean
+from nasrec.pipeline.blend import best_few, mean_logits, measured_mean
 from nasrec.pipeline.boosting import LIGHTGBM
 from nasrec.pipeline.candidates import search_stage
 from nasrec.pipeline.data import inputs_of
@@ -38,6 +38,7 @@ from nasrec.pipeline.trials import (
     tuned,
 )
 from nasrec.serve import ModelSpec
+from nasrec.serve.spec import BLEND
 from nasrec.space import PUBLISHED, Architecture, published
 from nasrec.train import Metrics
 from nasrec.train.platt import Platt
