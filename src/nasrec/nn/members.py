@@ -68,8 +68,9 @@ class Blend(Members):
         shift: float = 0.0,
     ) -> None:
         super().__init__(networks)
-        equal = [1 / len(networks)] * len(networks)
-        self.register_buffer("scales", torch.tensor(equal if scales is None else list(scales)))
+        if scales is None:
+            scales = [1 / len(networks)] * len(networks)
+        self.register_buffer("scales", torch.tensor(list(scales)))
         self.register_buffer("shift", torch.tensor(float(shift)))
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 #: Blocks of rows come in multiples of it, for threads to end together.
-TOGETHER = 2
+BLOCKS = 2
 _FINETUNE_STREAM, _VALID_STREAM = 11, 12
 
 
@@ -290,11 +290,11 @@ class Scorer:
     def _blocks(self, rows: Batch, device: torch.device, multiple: int = 1) -> Iterator[Batch]:
         """Blocks of at most `batch_size` rows, a multiple of some number.
 
-        More than one are equally large and a multiple of `TOGETHER`, so that threads end together.
+        More than one are equally large and a multiple of `BLOCKS`, so that threads end together.
         """
         total, size = len(rows.labels), max(1, self.config.batch_size // multiple) * multiple
         if total > size:
-            count = math.ceil(total / size / TOGETHER) * TOGETHER
+            count = math.ceil(total / size / BLOCKS) * BLOCKS
             size = math.ceil(total / count / multiple) * multiple
         for low in range(0, total, size):
             yield to_device(rows.map(operator.itemgetter(slice(low, low + size))), device)
