@@ -32,6 +32,7 @@ from nasrec.space import Architecture
 from nasrec.train.calm import head_factor
 from nasrec.train.config import Settings
 from nasrec.train.loop import derive_seed
+from nasrec.train.memory import keep_freed_memory
 from nasrec.train.metrics import auc, grouped_auc, log_loss, normalized_entropy, to_device
 from nasrec.train.optim import SCHEDULES
 from nasrec.train.platt import calibration
@@ -187,6 +188,7 @@ class Scorer:
         config: ScoreConfig | None = None,
         seed: int = 0,
     ) -> None:
+        keep_freed_memory()
         self.shared, self.config = shared, config or ScoreConfig()
         self.train, self._rates = train, cast("ClickRates | None", None)
         c = self.config

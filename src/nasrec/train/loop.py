@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from nasrec.errors import DataError, DivergenceError
 from nasrec.nn import Members
 from nasrec.train.config import LoopConfig
+from nasrec.train.memory import keep_freed_memory
 from nasrec.train.metrics import to_device
 from nasrec.train.optim import Optimizer, clip_grad_norm, learning_rate
 
@@ -131,6 +132,7 @@ def train_steps(
         DivergenceError: a loss or gradient norm is not finite. The weights are those before the
             step: nothing has been updated with it.
     """
+    keep_freed_memory()
     callers_state = torch.get_rng_state()
     # Gradients that fade out on their way through a deep network fall below the least normal
     # number, and a processor multiplies those many times slower: they are zeros instead.
