@@ -46,7 +46,7 @@ PLANNED = 128 + 240 * CHILDREN
 #: calibrated.
 FAST = ScoreConfig(
     head="calm", schedule="cosine", calibrate=True, batch_size=1024,
-    finetune_steps=300, finetune_rows=2048,
+    finetune_steps=300, finetune_rows=1024,
 )  # fmt: skip
 #: The same with as many steps and rows as in the paper.
 EXHAUSTIVE = FAST.model_copy(
@@ -60,13 +60,13 @@ def siblings(repeats: int) -> list[Result]:
     """Time of scoring the 8 children of a parent together, over that of scoring each alone.
 
     The value is the mean over parents (`--repeats`, 50 by default), drawn at random from Full;
-    rows are in the proportions of the timed search, a fifth as many.
+    rows are about in the proportions of the timed search, a fifth as many.
     """
     limits = Limits()
     inputs = criteo_inputs(SMALL_TABLES)
     shared = SharedWeights(NASREC_FULL, inputs, seed=0)
     rows = random_rows(inputs, 2048)
-    config = FAST.model_copy(update={"finetune_steps": 40, "finetune_rows": 1024})
+    config = FAST.model_copy(update={"finetune_steps": 40, "finetune_rows": 512})
     scorer = Scorer(shared, rows, rows, config)
     rng = np.random.default_rng(0)
     ratios, largest = [], 0.0
