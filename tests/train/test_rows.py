@@ -1,4 +1,4 @@
-"""The compiled Adagrad and the one in torch do the same, on tables, slices and odd shapes."""
+"""The compiled optimisers and those in torch do the same, on tables, slices and odd shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nasrec.native import library
-from nasrec.train import Adagrad
+from nasrec.train import Adagrad, Adam
 from nasrec.train import rows as module
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no C compiler, or NASREC_NATIVE is off")
@@ -32,7 +32,7 @@ def parameters() -> dict[str, nn.Parameter]:
     }
 
 
-def train(optimizer: Adagrad) -> dict[str, torch.Tensor]:
+def train(optimizer: Adagrad | Adam) -> dict[str, torch.Tensor]:
     params = parameters()
     for step in range(3):
         for name, p in params.items():
@@ -43,10 +43,11 @@ def train(optimizer: Adagrad) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in params.items()}
 
 
-def test_dense_steps(monkeypatch):
-    compiled = train(Adagrad())
+@pytest.mark.parametrize("kind", [Adagrad, Adam])
+def test_dense_steps(kind, monkeypatch):
+    compiled = train(kind())
     monkeypatch.setattr(module, "usable", lambda *_: False)
-    for name, expected in train(Adagrad()).items():
+    for name, expected in train(kind()).items():
         torch.testing.assert_close(compiled[name], expected, rtol=1e-6, atol=1e-6)
 
 
@@ -55,18 +56,20 @@ def touched(seed: int) -> torch.Tensor:
     return torch.sparse_coo_tensor(rows, draw(70, 19, seed=seed), (60, 19), check_invariants=True)
 
 
-def test_steps_on_rows(monkeypatch):
+@pytest.mark.parametrize("kind", [Adagrad, Adam])
+@pytest.mark.parametrize("all_rows", [False, True])
+def test_steps_on_rows(kind, all_rows, monkeypatch):
     found = []
     for compiled in (True, False):
         if not compiled:
             monkeypatch.setattr(module, "usable", lambda *_: False)
-        weight, optimizer = nn.Parameter(draw(60, 19)), Adagrad(embedding_l2=0.01)
+        weight, optimizer = nn.Parameter(draw(60, 19)), kind(embedding_l2=0.01, all_rows=all_rows)
         for step in range(3):
             weight.grad = touched(step)
             optimizer.step([("table", weight)], 0.1)
         found.append(weight.detach())
     torch.testing.assert_close(*found, rtol=1e-6, atol=1e-6)
-    assert torch.equal(found[0][50:], draw(60, 19)[50:])
+    assert torch.equal(found[0][50:], draw(60, 19)[50:]) is not all_rows
 
 
 def test_rows_of_a_gradient_stand_in_the_order_of_first_use():

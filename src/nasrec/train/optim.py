@@ -22,7 +22,13 @@ from nasrec.errors import ConfigError, RunError
 from nasrec.files import written_aside
 from nasrec.nn.parameters import leading
 from nasrec.train.config import LoopConfig
-from nasrec.train.rows import Update, adagrad_matrices, adagrad_rows, distinct_rows
+from nasrec.train.rows import (
+    Update,
+    adagrad_matrices,
+    adagrad_rows,
+    adam_matrices,
+    distinct_rows,
+)
 
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 ShapeOf = Callable[[str], Sequence[int]]
@@ -227,26 +233,32 @@ class Adam(Optimizer):
         super().__init__(**settings)
         self.steps: dict[str, int] = {}
 
-    def _moments(self, name: str, grad: Tensor, state: list[Tensor]) -> tuple[float, float]:
-        """Advance both moments; returns the two bias corrections."""
+    def _count(self, name: str) -> tuple[float, float]:
+        """Count a step; bias of the first moment after it, and the root of the second's."""
+        self.steps[name] = step = self.steps.get(name, 0) + 1
+        first, second = self.betas
+        return 1 - first**step, math.sqrt(1 - second**step)
+
+    def _moments(self, grad: Tensor, state: list[Tensor]) -> None:
+        """Advance both moments."""
         mean, square = state
         first, second = self.betas
         mean.lerp_(grad, 1 - first)
         square.mul_(second).addcmul_(grad, grad, value=1 - second)
-        self.steps[name] = step = self.steps.get(name, 0) + 1
-        return 1 - first**step, math.sqrt(1 - second**step)
 
-    def _dense(
-        self, name: str, weight: Tensor, grad: Tensor, state: list[Tensor], lr: float
-    ) -> None:
-        mean_bias, root_bias = self._moments(name, grad, state)
-        denominator = state[1].sqrt().div_(root_bias).add_(self.eps)
-        weight.addcdiv_(state[0], denominator, value=-lr / mean_bias)
+    def _all_dense(self, updates: Sequence[Update]) -> None:
+        biases = {u.name: self._count(u.name) for u in updates}
+        for u in adam_matrices(updates, list(biases.values()), self.eps, self.betas):
+            mean_bias, root_bias = biases[u.name]
+            self._moments(u.grad, list(u.state))
+            denominator = u.state[1].sqrt().div_(root_bias).add_(self.eps)
+            u.weight.addcdiv_(u.state[0], denominator, value=-u.rate / mean_bias)
 
     def _sparse(
         self, name: str, weight: Tensor, grad: Tensor, state: list[Tensor], lr: float
     ) -> None:
-        mean_bias, root_bias = self._moments(name, grad, state)
+        mean_bias, root_bias = self._count(name)
+        self._moments(grad, state)
         # SparseAdam adds eps before the correction, not after it
         denominator = state[1].sqrt().add_(self.eps)
         weight.addcdiv_(state[0], denominator, value=-lr * root_bias / mean_bias)

@@ -1,4 +1,4 @@
-"""Gradients of tables and slices: each row of a table once, and Adagrad by the compiled kernels."""
+"""Gradients of tables and slices: each row of a table once; optimisers by the compiled kernels."""
 
 from __future__ import annotations
 
@@ -100,31 +100,59 @@ class Update:
 
 def adagrad_matrices(updates: Sequence[Update], eps: float) -> Sequence[Update]:
     """Adagrad by the compiled kernels, in place; gives back the updates they cannot do."""
+    return _by_kernel("adagrad_matrices", updates, [(update.rate,) for update in updates], eps)
+
+
+def adam_matrices(
+    updates: Sequence[Update],
+    biases: Sequence[tuple[float, float]],
+    eps: float,
+    betas: tuple[float, float],
+) -> Sequence[Update]:
+    """Adam by the compiled kernels, in place; gives back the updates they cannot do.
+
+    Args:
+        updates: with both moments as their state.
+        biases: of each update, the first moment's and the root of the second's.
+        eps: added to the denominator.
+        betas: share of each moment that stays.
+    """
+    given = [(u.rate / first, root) for u, (first, root) in zip(updates, biases, strict=True)]
+    return _by_kernel("adam_matrices", updates, given, eps, *betas)
+
+
+def _by_kernel(
+    name: str, updates: Sequence[Update], numbers: Sequence[Sequence[float]], *settings: float
+) -> Sequence[Update]:
+    """Call a kernel on all updates whose tensors are matrices; the others are given back.
+
+    It takes a table with a row for each: where weight, state and gradient are, rows, width, the
+    strides of weight and state, and the numbers of this update; then the settings.
+    """
     if not usable():
         return updates
     table, left, kept = [], [], []
-    for update in updates:
-        weight, (total,), grad = update.weight, update.state, update.grad.contiguous()
-        shape = _as_matrix(weight, total)
-        if shape is None or not usable(weight, total, grad):
+    for update, given in zip(updates, numbers, strict=True):
+        tensors, grad = (update.weight, *update.state), update.grad.contiguous()
+        shape = _as_matrix(tensors)
+        if shape is None or not usable(*tensors, grad):
             left.append(update)
             continue
         kept.append(grad)  # its memory must live until the call
-        pointers = (weight.data_ptr(), total.data_ptr(), grad.data_ptr())
-        table += [*pointers, *shape, int(np.float64(update.rate).view(np.int64))]
-    kernels = library()
-    assert kernels is not None
-    given = np.array(table, dtype=np.int64)
-    kernels.adagrad_matrices(
-        ctypes.c_long(len(kept)), ctypes.c_void_p(given.ctypes.data), ctypes.c_double(eps)
+        table += [x.data_ptr() for x in (*tensors, grad)]
+        table += [*shape, *np.array(given, dtype=np.float64).view(np.int64).tolist()]
+    kernels, rows = library(), np.array(table, dtype=np.int64)
+    getattr(kernels, name)(
+        ctypes.c_long(len(kept)), ctypes.c_void_p(rows.ctypes.data), *map(ctypes.c_double, settings)
     )
     return left
 
 
-def _as_matrix(weight: Tensor, total: Tensor) -> tuple[int, int, int, int] | None:
-    """Rows, their width, and the strides of both tensors between rows; None if they are none."""
+def _as_matrix(tensors: Sequence[Tensor]) -> tuple[int, ...] | None:
+    """Rows, their width, and each tensor's stride between rows; None if they are no matrices."""
+    weight = tensors[0]
     width, strides = weight.shape[-1] if weight.dim() else 1, []
-    for x in (weight, total):
+    for x in tensors:
         if x.is_contiguous():
             strides.append(width)
             continue
@@ -132,7 +160,7 @@ def _as_matrix(weight: Tensor, total: Tensor) -> tuple[int, int, int, int] | Non
         if x.stride(-1) != 1 or rows.data_ptr() != x.data_ptr():
             return None
         strides.append(rows.stride(0))
-    return weight.numel() // max(1, width), width, strides[0], strides[1]
+    return weight.numel() // max(1, width), width, *strides
 
 
 def adagrad_rows(
