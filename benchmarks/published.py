@@ -77,8 +77,9 @@ ENTRIES = {
     "dlrm": Entry(0.983995, 0.144441, 1, 0.1, 0.4, "pairwise products, there none: see MLP"),
     "autoint-plus": Entry(
         0.984812, 0.149007, 1, 0.1, 0.1,
-        "the paper's 3 attention layers of 2 heads; there 5 of 4 heads with LayerNorm, scaled "
-        "queries, dropout on the attention's weights, and inputs added without a matrix",
+        "there LayerNorm behind each layer, scaled queries, dropout on the attention's weights, "
+        "and inputs added without a matrix",
+        {"attention_layers": 5, "attention_heads": 4},
     ),
     "mlp": Entry(
         0.983995, 0.144441, 1, 0.1, 0.4,

@@ -35,7 +35,7 @@ def spec_of(name: str, data: PreparedData) -> ModelSpec:
     if name == "every operator":
         content = architecture.to_dict()
         content["blocks"][-1] |= {
-            "dense_ops": space.dense_ops,
+            "dense_ops": (*space.dense_ops, "Flat"),
             "sparse_ops": space.sparse_ops,
             "left": 0,
             "right": 1,

@@ -51,7 +51,7 @@ def test_every_model_exports(tmp_path, name, to):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("log", [SyntheticLog(3, 0), SyntheticLog(0, 3)], ids=["dense", "ids"])
-@pytest.mark.parametrize("name", ["nasrec", *BASELINES])
+@pytest.mark.parametrize("name", ["nasrec", "every operator", *BASELINES])
 def test_logs_with_one_kind_of_column(tmp_path, name, log):
     model = model_of(tmp_path, name, log)
     assert export(model, tmp_path / "out").difference < 1e-5
