@@ -28,7 +28,7 @@ from nasrec.nn import (
     live_madds,
 )
 from nasrec.pipeline import Reporter, RunFolder
-from nasrec.pipeline.candidates import method_of, too_little_known
+from nasrec.pipeline.candidates import method_of, recipes_near_the_best, too_little_known
 from nasrec.pipeline.costs import Costs
 from nasrec.pipeline.data import DataRequest
 from nasrec.pipeline.leaderboard import text_table
@@ -197,6 +197,19 @@ def test_a_family_tries_every_recipe_and_goes_on_with_the_best():
         rates = [t.config.learning_rate / config.learning_rate for t in trained]
         assert rates == factors
     assert SearchConfig(top_k=3, rates=2, recipes=recipes).trainings == 5
+
+
+def test_recipes_far_behind_are_left_out():
+    recipes = tuple(Recipe(name=name) for name in "abcd")
+
+    def near(*losses: float) -> str:
+        found = recipes_near_the_best(recipes, dict(zip("abcd", losses, strict=True)))
+        return "".join(recipe.name for recipe in found)
+
+    assert near(0.5, 0.499, 0.52, 0.513) == "bad"
+    assert near(-0.7, -0.75, -0.74, -0.72) == "bc"  # an area, less is better
+    assert near(0.3, math.inf, 0.3, math.inf) == "ac"
+    assert near(*[math.inf] * 4) == "abcd"
 
 
 def test_trainings_are_recipes_then_rates_and_architectures_in_turn():

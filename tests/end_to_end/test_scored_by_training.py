@@ -69,6 +69,29 @@ def test_it_ranks_as_the_retraining_does_and_needs_no_supernet(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_recipe_far_behind_makes_room_for_an_architecture(tmp_path):
+    recipes = [{"name": "none", "rate": 1e-6}, {"name": "plain"}]
+    run = nasrec.search(
+        LOG.generate(1500), "label", tmp_path / "run", reporter=QUIET,
+        config=CONFIG.replaced(recipes=recipes),
+    )  # fmt: skip
+    ranking = json.loads((run.path / "search/ranking.json").read_text())
+    assert ranking["recipes"] == ["plain"]
+    assert len(ranking["chosen"]) == CONFIG.top_k + 1
+    of_family = {
+        family: {
+            trial["trial"]
+            for trial in json.loads((run.path / "leaderboard.json").read_text())["trials"]
+            if trial["family"] == family and not trial["trial"].endswith("-blend")
+        }
+        for family in ("nasrec", "logreg")
+    }
+    assert of_family["nasrec"] == {f"nasrec-{i}-plain" for i in (1, 2, 3)}
+    assert len(of_family["logreg"]) == 3
+    assert f"the {CONFIG.top_k + 1} best of" in (run.path / "summary.txt").read_text()
+
+
+@pytest.mark.slow
 def test_a_few_steps_from_scratch_need_no_supernet_either(tmp_path):
     steps = {**SETTINGS["scoring"], "scope": "all", "start": "scratch"}
     config = CONFIG.replaced(score_by=None, scoring=steps)

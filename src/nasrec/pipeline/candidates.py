@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
@@ -45,6 +45,7 @@ from nasrec.space import Architecture
 from nasrec.train import CRITERIA
 from nasrec.train.config import Settings
 from nasrec.train.loop import derive_seed
+from nasrec.train.recipes import Recipe
 from nasrec.train.relax import RelaxConfig
 
 FORMAT = "nasrec-ranking/2"
@@ -54,6 +55,9 @@ BARELY_BETTER = 0.98
 #: Of random numbers, beside those of `nasrec.train.loop`: seeds that no other training has.
 SECOND_STREAM = 9
 PROBE_STREAM = 10
+#: A recipe is left out whose loss is above the best one's by more than this share of it. Two
+#: networks of one recipe are mostly within a third of that.
+FAR_BEHIND = 0.03
 #: Times the rows of a candidate's training that its second one has, where it did not see all.
 LOOK_ROWS = 4
 
@@ -143,8 +147,9 @@ def _searched(
         "costs": list(config.costs),
         "limits": {**counted_limits(config), "p99_ms": config.max_p99_ms},
     }
+    asked = config
     if by_training and config.probings:
-        config = with_best_recipe(run, data, config, header, costs, workers, tell)
+        config = with_best_recipes(run, data, config, header, costs, workers, tell)
     header |= _scoring(config)
     if method.learns:
         header["learning"] = method.settings.model_dump()
@@ -199,7 +204,9 @@ def _searched(
     if not by_training and (warning := too_little_known(found, by_supernet)):
         tell.say(f"Warning: {warning}")
     run.stage_done("search", time.perf_counter() - began)
-    return ranking_of(config, found, best)
+    more = config.top_k + len(asked.recipes) - len(config.recipes)
+    most = max(config.top_k, min(more, config.planned_evaluations))
+    return ranking_of(config.replaced(top_k=most), found, best)
 
 
 def looked_again(
@@ -234,7 +241,7 @@ def looked_again(
     return [*first, *(c for c in best if c.digest not in digests)]
 
 
-def with_best_recipe(
+def with_best_recipes(
     run: RunFolder,
     data: PreparedData,
     config: SearchConfig,
@@ -243,14 +250,16 @@ def with_best_recipe(
     workers: Workers,
     tell: Reporter,
 ) -> SearchConfig:
-    """The search with that recipe first by which one of a few random networks does best.
+    """The search with the recipes that are good for a few random networks, the best first.
 
     Candidates that a recipe trains badly are ordered by how little that harms them, the smallest
-    first. What is best by the right one may be many times larger.
+    first. What is best by the right one may be many times larger. Those that are clearly behind
+    are left out: other architectures are worth more then.
     """
     seed = derive_seed(config.seed, PROBE_STREAM)
     probes = method_of(config.replaced(seed=seed, method="random", costs=()), costs).ask(PROBES)
-    lowest, criterion = {}, CRITERIA[config.criterion]
+    lowest: dict[str, float] = {}
+    criterion = CRITERIA[config.criterion]
     for recipe in config.recipes:
         by = config.replaced(recipes=(recipe, *(r for r in config.recipes if r != recipe)))
         file = run.search / f"recipe-{recipe.name}.jsonl"
@@ -259,11 +268,26 @@ def with_best_recipe(
                 with tell.bar(f"Trying the recipe {recipe.name}", "networks") as progress:
                     all_scored(from_scratch(data.path, by, workers), journal, probes)
                     progress(len(probes), len(probes))
-            lowest[recipe.name] = min(criterion.loss(c.score) for c in journal.candidates), by
-    losses = ", ".join(f"{name} {loss:.5f}" for name, (loss, _) in lowest.items())
-    best = min(lowest, key=lambda name: lowest[name][0])
-    tell.say(f"Candidates are trained by the recipe {best} ({config.criterion} of each: {losses})")
-    return lowest[best][1]
+            lowest[recipe.name] = min(criterion.loss(c.score) for c in journal.candidates)
+    good = recipes_near_the_best(config.recipes, lowest)
+    losses = ", ".join(f"{name} {loss:.5f}" for name, loss in lowest.items())
+    tell.say(
+        f"Candidates are trained by the recipe {good[0].name} "
+        f"({config.criterion} of each: {losses})"
+    )
+    if few := [recipe.name for recipe in config.recipes if recipe not in good]:
+        tell.say(f"Left out, for so far behind: {', '.join(few)}; more architectures instead")
+    return config.replaced(recipes=good)
+
+
+def recipes_near_the_best(
+    recipes: Sequence[Recipe], lowest: Mapping[str, float]
+) -> tuple[Recipe, ...]:
+    """Those whose lowest loss is at most a share of `FAR_BEHIND` above the least, best first."""
+    least = min(lowest.values())
+    near = least + FAR_BEHIND * abs(least) if math.isfinite(least) else math.inf
+    good = [recipe for recipe in recipes if lowest[recipe.name] <= near]
+    return tuple(sorted(good, key=lambda recipe: lowest[recipe.name]))
 
 
 def _scoring(config: SearchConfig) -> dict[str, Any]:
@@ -310,6 +334,7 @@ def ranking_of(
         "criterion": goals.criterion,
         "objectives": [goals.criterion, *seen.costs],
         "chosen": [candidate.digest for candidate in chosen[: config.top_k]],
+        "recipes": [recipe.name for recipe in config.recipes],
         "candidates": [_entry(candidate, i in front) for i, candidate in enumerate(ranked)],
     }
 
@@ -325,6 +350,12 @@ def read_ranking(run: RunFolder) -> dict[str, Any]:
             mend="use the version of nasrec that made it, or search again in a new folder",
         )
     return content
+
+
+def recipes_to_try(run: RunFolder, config: SearchConfig) -> tuple[Recipe, ...]:
+    """By which the best architecture of a finished search is trained, in the settings' order."""
+    good = read_ranking(run).get("recipes")
+    return tuple(r for r in config.recipes if good is None or r.name in good)
 
 
 def _entry(candidate: Candidate, in_front: bool) -> dict[str, Any]:

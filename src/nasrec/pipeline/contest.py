@@ -19,7 +19,7 @@ from nasrec.nn import BASELINES, Inputs, NASRecNet
 from nasrec.pipeline import boosting
 from nasrec.pipeline.blend import best_few, mean_logits, measured_mean
 from nasrec.pipeline.boosting import LIGHTGBM
-from nasrec.pipeline.candidates import search_stage
+from nasrec.pipeline.candidates import recipes_to_try, search_stage
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.progress import Reporter
@@ -198,7 +198,10 @@ def tune(setup: Setup, family: str) -> list[Outcome]:
             for i, settings in enumerate(boosting.settings_of(setup.trials), start=1)
         ]
         return _with_blend(setup, data, sorted(found, key=lambda outcome: outcome.order))
-    plan = tuned(family, _members(setup, data, family), setup.config.recipes, seed)
+    members, recipes = _members(setup, data, family), setup.config.recipes
+    if family == NASREC:
+        recipes = recipes_to_try(RunFolder(setup.out), setup.config)
+    plan = tuned(family, members, recipes, seed)
     results = carried_out(
         {family: plan}, lambda trials: [_trained(setup, data, trial) for trial in trials]
     )

@@ -14,6 +14,7 @@ from nasrec.data import PreparedData
 from nasrec.errors import DivergenceError
 from nasrec.nn import ModelOptions, build_baseline, count_dense_weights
 from nasrec.nn.inputs import Inputs
+from nasrec.pipeline.candidates import recipes_to_try
 from nasrec.pipeline.data import inputs_of
 from nasrec.pipeline.folder import RunFolder
 from nasrec.pipeline.progress import Reporter
@@ -32,7 +33,7 @@ from nasrec.pipeline.workers import Workers, jobs_for
 from nasrec.serve import ModelSpec
 from nasrec.space import Architecture
 from nasrec.space.drawing import distinct
-from nasrec.train.recipes import STEADY
+from nasrec.train.recipes import STEADY, Recipe
 
 NASREC = "nasrec"
 RANDOM = "random"
@@ -103,13 +104,16 @@ def _families(
 ) -> dict[str, list[TrialResult]]:
     """The trials of each family, best first: of NASRecNets, then of what depends on theirs."""
 
-    def plan(family: str, variants: list[Variant]) -> Plan:
-        return tuned(family, variants, config.recipes, config.seed, STEADY)
+    def plan(
+        family: str, variants: list[Variant], recipes: Sequence[Recipe] = config.recipes
+    ) -> Plan:
+        return tuned(family, variants, recipes, config.seed, STEADY)
 
     def of_space(architectures: list[Architecture], rates: int) -> list[Variant]:
         return nasrec_variants(inputs, config.model, config.training, architectures, rates)
 
-    families = carried_out({NASREC: plan(NASREC, of_space(best, config.rates))}, train)
+    searched = plan(NASREC, of_space(best, config.rates), recipes_to_try(train.run, config))
+    families = carried_out({NASREC: searched}, train)
     if (failed := families[NASREC][0].failed) is not None:  # the best of them: so did all
         raise DivergenceError(
             f"every training of the best architectures diverged: {failed}",

@@ -7,6 +7,7 @@ from typing import Any
 
 from nasrec.config import SearchConfig
 from nasrec.data import PreparedData
+from nasrec.pipeline.candidates import read_ranking
 from nasrec.pipeline.evidence import differences
 from nasrec.pipeline.folder import RunFolder, read_json
 from nasrec.pipeline.front import front_table
@@ -35,9 +36,8 @@ def summary_text(
             f"Its logit is the mean of {len(blend)} networks, {', '.join(blend)} (--blend), chosen"
         )
         whose, has = "the first one's", "all of them have"
-    chosen = f"the {config.top_k} best"
-    if config.costs:
-        chosen = f"{config.top_k} points spread over the front"
+    count = len(read_ranking(run)["chosen"])
+    chosen = f"{count} points spread over the front" if config.costs else f"the {count} best"
     parts = [
         f"NASRecNet on the test rows ({winner['test_rows']:,}): "
         f"log loss {_said(winner['test_logloss'])}, AUC {_said(winner['test_auc'])}.",
