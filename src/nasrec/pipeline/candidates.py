@@ -354,6 +354,8 @@ def read_ranking(run: RunFolder) -> dict[str, Any]:
 
 def recipes_to_try(run: RunFolder, config: SearchConfig) -> tuple[Recipe, ...]:
     """By which the best architecture of a finished search is trained, in the settings' order."""
+    if config.scored_by != "training":
+        return config.recipes  # the search has tried none
     good = read_ranking(run).get("recipes")
     return tuple(r for r in config.recipes if good is None or r.name in good)
 
