@@ -7,13 +7,9 @@
 /* sum += g², w -= rate g / (√sum + eps), on a row of `width` */
 INLINE void update(float *w, float *sum, const float *grad, long width, float rate, float eps) {
     for (long b = 0; b * LANES < width; b++) {
-        vec g = part(grad, b, width), s = part(sum, b, width) + g * g, root = s;
-        float lanes[LANES];
-        memcpy(lanes, &root, sizeof(root));
-        for (int l = 0; l < LANES; l++) lanes[l] = sqrtf(lanes[l]);
-        memcpy(&root, lanes, sizeof(root));
+        vec g = part(grad, b, width), s = part(sum, b, width) + g * g;
         put(s, sum, b, width);
-        put(part(w, b, width) - rate * (g / (root + eps)), w, b, width);
+        put(part(w, b, width) - rate * (g / (root(s) + eps)), w, b, width);
     }
 }
 

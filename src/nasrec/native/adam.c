@@ -2,10 +2,10 @@
 
 #include "vectors.h"
 
-/* Learning rate over the first moment's bias, root of the second's; the rest of the settings */
-struct step { float rate, root, eps, second, to_first, to_second; };
+/* Learning rate over the first moment's bias, root of the second's, the rest of the settings */
+struct step { float rate, bias, eps, second, to_first, to_second; };
 
-/* mean and square go towards g and g²; w -= rate mean / (√square / root + eps), on a row */
+/* mean and square go towards g and g²; w -= rate mean / (√square / bias + eps), on a row */
 INLINE void update(float *w, float *mean, float *square, const float *grad, long width,
                    struct step by) {
     for (long b = 0; b * LANES < width; b++) {
@@ -14,11 +14,7 @@ INLINE void update(float *w, float *mean, float *square, const float *grad, long
         s = s * by.second + by.to_second * g * g;
         put(m, mean, b, width);
         put(s, square, b, width);
-        float lanes[LANES];
-        memcpy(lanes, &s, sizeof(s));
-        for (int l = 0; l < LANES; l++) lanes[l] = sqrtf(lanes[l]);
-        memcpy(&s, lanes, sizeof(s));
-        put(part(w, b, width) - by.rate * m / (s / by.root + by.eps), w, b, width);
+        put(part(w, b, width) - by.rate * m / (root(s) / by.bias + by.eps), w, b, width);
     }
 }
 
@@ -28,13 +24,13 @@ INLINE void update(float *w, float *mean, float *square, const float *grad, long
 struct matrix {
     float *weight, *mean, *square, *grad;
     int64_t rows, width, weight_stride, mean_stride, square_stride;
-    double rate, root;
+    double rate, bias;
 };
 
 int adam_matrices(long count, const struct matrix *all_of_them, double eps, double first,
                   double second) {
     for (const struct matrix *m = all_of_them; m < all_of_them + count; m++) {
-        struct step by = {(float)m->rate, (float)m->root, (float)eps, (float)second,
+        struct step by = {(float)m->rate, (float)m->bias, (float)eps, (float)second,
                           (float)(1 - first), (float)(1 - second)};
         for (int64_t r = 0; r < m->rows; r++)
             update(m->weight + r * m->weight_stride, m->mean + r * m->mean_stride,

@@ -126,14 +126,15 @@ INLINE void exp2v(vec *x, const int n) {
     EACH for (int i = 0; i < n; i++) x[i] = (vec)((ivec)p[i] + power[i]);
 }
 
-/* 1 / sqrt(x) */
-INLINE vec rsqrt(vec x) {
+/* The square roots */
+INLINE vec root(vec x) {
     float y[LANES];
     memcpy(y, &x, sizeof(y));
     for (int l = 0; l < LANES; l++) y[l] = sqrtf(y[l]);
     memcpy(&x, y, sizeof(y));
-    return 1.0f / x;
+    return x;
 }
+INLINE vec rsqrt(vec x) { return 1.0f / root(x); }
 
 /* As many numbers as a vector has, from anywhere */
 INLINE vec get(const float *from) {
